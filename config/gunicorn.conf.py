@@ -1,0 +1,12 @@
+"""The portable door under a plain gunicorn, without `tracker serve`:
+
+    gunicorn -c config/gunicorn.conf.py 'tracker.capture.app:create()'
+
+Run `tracker deliver` beside it. Settings come from TRACKER_... variables.
+"""
+
+worker_class = "gthread"
+threads = 4
+worker_tmp_dir = "/dev/shm"  # the heartbeat must not wait for a slow disk
+control_socket_disable = True  # else a socket file appears in the working folder
+accesslog = None

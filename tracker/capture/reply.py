@@ -1,0 +1,52 @@
+"""The reply: what the client gets, built ahead wherever it does not depend on the hit.
+
+Rules
+1. A ``Fixed`` part (status, headers, body) is made once; a hit adds only its own few headers.
+2. No header value may hold CR, LF or anything beyond printable ASCII: whoever adds one answers for that.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import NamedTuple
+
+# The transparent 1x1 GIF that Snowplow's collector sends: 43 bytes, known to every ad server.
+GIF = base64.b64decode("R0lGODlhAQABAPAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
+
+Header = tuple[str, str]
+
+
+class Fixed(NamedTuple):
+    """The part of a reply that is the same for every hit."""
+
+    status: int
+    reason: str
+    headers: tuple[Header, ...]
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """A fixed part and the headers of this one hit."""
+
+    fixed: Fixed
+    extra: tuple[Header, ...] = ()
+
+
+# no-store: a cached pixel is an impression never counted. CORP: the page that holds the tag is on another origin.
+_COMMON: tuple[Header, ...] = (
+    ("Cache-Control", "no-store"),
+    ("Cross-Origin-Resource-Policy", "cross-origin"),
+)
+
+
+def fixed(status: int, reason: str, content_type: str = "", body: bytes = b"") -> Fixed:
+    """A fixed part with the headers that every tracking reply has."""
+    headers = _COMMON + ((("Content-Type", content_type),) if content_type else ())
+    if status != 204:  # RFC 9110 8.6: a 204 has no Content-Length
+        headers += (("Content-Length", str(len(body))),)
+    return Fixed(status, reason, headers, body)
+
+
+PIXEL = fixed(200, "OK", "image/gif", GIF)
+NO_CONTENT = fixed(204, "No Content")
+FOUND = fixed(302, "Found")

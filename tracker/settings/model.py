@@ -1,0 +1,233 @@
+"""The settings as frozen Structs: one field a setting, its default, and its help as the docstring below it.
+
+Rules
+1. The unit is in the name (``_bytes``, ``_ms``, ``_s``, ``_chars``).
+2. Unknown fields are errors. A default here is the only place where that default is written.
+3. The reference page is made from this file: a setting without a docstring turns CI red.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""Names of routes, fields, collectors: lower case, digits, underscore; at most 64."""
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all settings Structs."""
+
+
+class Limits(Frozen, frozen=True):
+    """What one hit may bring. Beyond it the hit is refused in the request, and counted."""
+
+    max_path_bytes: Positive = 2048
+    """Longest request path, in bytes as received; more is a 414."""
+    max_query_bytes: Positive = 8192
+    """Longest query string, in bytes as received; more is a 414."""
+    max_query_parameters: Positive = 128
+    """Most parameters in one query string or form."""
+    max_body_bytes: Positive = 1_048_576
+    """Largest request body; more is a 413, decided from ``Content-Length`` where there is one."""
+    max_json_depth: Positive = 32
+    """Deepest nesting of a JSON body."""
+    max_json_values: Positive = 10_000
+    """Most values (keys and items, counted together) in a JSON body."""
+    max_text_chars: Positive = 1024
+    """Longest text of a dimension or context field unless its route says otherwise; longer is cut and flagged."""
+    max_bad_events_per_second: Natural = 100
+    """Bad-lane events kept a second in each worker; beyond it they are counted only."""
+
+
+class Ring(Frozen, frozen=True):
+    """The memory-mapped ring between the request and the journal."""
+
+    bytes_per_worker: Annotated[int, Meta(ge=1_048_576)] = 67_108_864
+    """Ring space of one worker, divided among its threads; written full of zeros once."""
+    max_slots: Annotated[int, Meta(ge=1, le=4096)] = 256
+    """Most rings on this data folder at once."""
+
+
+class Journal(Frozen, frozen=True):
+    """The append-only segment files: the truth."""
+
+    sync_interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
+    """Longest time between two fdatasyncs while there is something to sync: what a power cut may cost at ``ack: process``."""
+    segment_bytes: Annotated[int, Meta(ge=65_536)] = 67_108_864
+    """A segment is closed at the first newline past this size."""
+    max_bytes: Positive = 21_474_836_480
+    """Hard limit of the whole journal; beyond it the oldest segments go (see ``on_limit`` of each collector)."""
+    max_age_s: Positive = 604_800
+    """Hard age limit of a segment: 7 days."""
+
+
+class Collector(Frozen, frozen=True):
+    """One destination of events."""
+
+    type: str
+    """Entry point name of the collector, such as ``log``."""
+    events: tuple[str, ...] = ("*",)
+    """Event names it takes; ``*`` stands for any run of characters."""
+    lanes: tuple[Literal["good", "bad"], ...] = ("good",)
+    """Lanes it takes."""
+    on_limit: Literal["expire", "refuse"] = "expire"
+    """When it lags behind the journal's hard limits: give the range up, counted and listed (``expire``), or stop saying yes to hits (``refuse``)."""
+    options: dict[str, Any] = {}
+    """The collector's own options, checked by its own type."""
+
+
+class Tracker(Frozen, frozen=True):
+    """``tracker.yaml``."""
+
+    version: Literal[1] = 1
+    """Version of this file's format."""
+    bind: str = "127.0.0.1:8000"
+    """``host:port`` for hits. A public address is a deliberate choice: everything binds to loopback by default."""
+    data_dir: str = "var"
+    """Folder of rings, journal, cursors and logs; relative to where the tracker is started."""
+    workers: Natural = 0
+    """Capture processes; 0 means one a core."""
+    threads: Annotated[int, Meta(ge=1, le=64)] = 4
+    """Request threads of a worker (the portable door)."""
+    graceful_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
+    """Longest time to finish at a stop."""
+    environment: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "production"
+    """Written into each event as ``environment``."""
+    status_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that may read the ``/-/`` pages beside health and readiness."""
+    limits: Limits = Limits()
+    ring: Ring = Ring()
+    journal: Journal = Journal()
+    collectors: dict[Name, Collector] = {}
+    """Destinations by name."""
+
+
+class Field(Frozen, frozen=True, rename={"from_": "from", "as_": "as"}):
+    """One dimension or metric of a route."""
+
+    from_: str | tuple[str, ...] = ()
+    """``path.NAME``, ``query.NAME``, ``header.NAME`` or ``body.NAME``; of a list, the first present wins."""
+    as_: Literal["text", "integer", "number", "money", "host", "vast_event"] = "text"
+    """How the text is read. Dimensions take text, host, vast_event; metrics take integer, number, money."""
+    const: str | None = None
+    """A fixed value instead of ``from``."""
+    default: str | None = None
+    """Used when nothing is present."""
+    required: bool = False
+    """A hit without it goes to the bad lane."""
+    max_length: Positive | None = None
+    """Longest text in characters; longer is cut and flagged."""
+    lower: bool = False
+    """Lower-case the text."""
+    unit: Literal["cpm", "each"] = "each"
+    """Money only: the price of a thousand, or of this one event."""
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] = "USD"
+    """Money only: ISO 4217 code."""
+    cost: bool = False
+    """Money only: also gives ``metrics.cost_nanos``, what this one event costs."""
+
+
+class Redirect(Frozen, frozen=True):
+    """A 302 to a destination that the route allows."""
+
+    to: str
+    """Where the destination comes from (``query.url``), or a stored one (``https://shop.example/spring``)."""
+    allow: tuple[str, ...] = ()
+    """Hosts a destination from the hit may have: ``example.com``, ``*.shop.example``, with ``:port`` if it is not the scheme's own."""
+    add: dict[str, Literal["event.id"]] = {}
+    """Query parameters to add to the destination."""
+    otherwise: str | None = None
+    """Where to send a person whose destination is refused; without it the answer is a 400."""
+
+
+class RedirectReply(Frozen, frozen=True):
+    """The long form of a reply."""
+
+    redirect: Redirect
+    """Answer 302."""
+
+
+class Privacy(Frozen, frozen=True):
+    """What is kept of a person."""
+
+    ip: Literal["truncate", "drop"] = "truncate"
+    """``truncate`` keeps IPv4 /24 and IPv6 /48; ``drop`` keeps nothing."""
+    gpc: Literal["anonymous", "ignore"] = "anonymous"
+    """With ``Sec-GPC: 1``: ``anonymous`` keeps no address and no ids, only flags the event; ``ignore`` flags it."""
+
+
+Method = Literal["GET", "HEAD", "POST"]
+Fields = dict[Name, str | Field]
+
+
+class Defaults(Frozen, frozen=True):
+    """What every route starts from."""
+
+    methods: tuple[Method, ...] = ("GET", "HEAD")
+    """HTTP methods."""
+    ack: Literal["process", "power"] = "process"
+    """What an answer promises: the event survives anything that kills processes, or also a power cut."""
+    properties: Literal["none", "all"] | tuple[str, ...] = "none"
+    """Which query, form or JSON fields become ``properties``: none, all, or the listed ones."""
+    privacy: Privacy = Privacy()
+
+
+class FieldSet(Frozen, frozen=True):
+    """Fields that several routes share."""
+
+    dimensions: Fields = {}
+    """Text fields by name."""
+    metrics: Fields = {}
+    """Number fields by name."""
+
+
+class Route(Frozen, frozen=True):
+    """One row of the routing table: a path, what its hits mean, and what comes back."""
+
+    path: str
+    """Path template: ``/imp/{campaign}/{creative}.gif``."""
+    reply: Literal["pixel", "no_content"] | RedirectReply
+    """What the client gets."""
+    event: str | None = None
+    """Event name, or ``path.NAME``; by default the route's name."""
+    use: tuple[str, ...] = ()
+    """Field sets to take in."""
+    dimensions: Fields = {}
+    """Text fields by name; they override those of ``use``."""
+    metrics: Fields = {}
+    """Number fields by name; they override those of ``use``."""
+    methods: tuple[Method, ...] | None = None
+    """HTTP methods; by default those of ``defaults``."""
+    ack: Literal["process", "power"] | None = None
+    """By default that of ``defaults``."""
+    properties: Literal["none", "all"] | tuple[str, ...] | None = None
+    """By default those of ``defaults``."""
+    privacy: Privacy | None = None
+    """By default that of ``defaults``."""
+
+
+class Routes(Frozen, frozen=True):
+    """``routes.yaml``."""
+
+    version: Literal[1] = 1
+    """Version of this file's format."""
+    defaults: Defaults = Defaults()
+    """What every route starts from."""
+    field_sets: dict[Name, FieldSet] = {}
+    """Fields that several routes share, by name."""
+    routes: dict[Name, Route] = {}
+    """The routes by name; their order never matters."""
+
+
+class Settings(Frozen, frozen=True):
+    """Everything, checked: what the processes are started with."""
+
+    tracker: Tracker
+    routes: Routes
+    version: str
+    """First 12 hexadecimal digits of the SHA-256 of both, canonically encoded; shown in ``/-/readyz``."""
