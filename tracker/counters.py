@@ -9,6 +9,12 @@ Rules
 
 from __future__ import annotations
 
+import json
+import mmap
+import os
+from array import array
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from tracker.reasons import REASONS
@@ -62,3 +68,73 @@ REASON_INDEX: dict[str, int] = {reason.name: len(_FIXED) + i for i, reason in en
 def new_counts() -> list[int]:
     """A thread's counters, all zero, one place for each row of ``COUNTERS``."""
     return [0] * len(COUNTERS)
+
+
+_MAGIC = b"TRKCNT\x00\x01"
+_KEYS = [f"{c.name}{{{c.label}={c.value}}}" for c in COUNTERS]
+
+
+class CounterFile:
+    """Counters in a memory-mapped file: written by one process, read by any.
+
+    The file names its counters, so that a newer tracker with a longer list goes on where an older one stopped.
+    """
+
+    __slots__ = ("_map", "_words")
+
+    def __init__(self, path: Path) -> None:
+        """Open or make it; a file that cannot be read as counters is begun anew. Raises ``OSError``."""
+        old = _read_counts(path)
+        names = json.dumps(_KEYS).encode()
+        start = -(-(len(_MAGIC) + 8 + len(names)) // 8) * 8
+        size = start + 8 * len(_KEYS)
+        content = bytearray(size)
+        content[: len(_MAGIC)] = _MAGIC
+        content[8:16] = len(names).to_bytes(8, "little")
+        content[16 : 16 + len(names)] = names
+        memoryview(content)[start:].cast("Q")[:] = array("Q", [old.get(key, 0) for key in _KEYS])
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            if os.pread(fd, size + 1, 0)[:start] != content[:start] or os.fstat(fd).st_size != size:
+                os.pwrite(fd, content, 0)
+                os.ftruncate(fd, size)
+            self._map = mmap.mmap(fd, size)
+        finally:
+            os.close(fd)
+        self._words = memoryview(self._map)[start:].cast("Q")
+
+    def read(self) -> list[int]:
+        """All counters, in the order of ``COUNTERS``."""
+        return self._words.tolist()
+
+    def write(self, counts: list[int]) -> None:
+        """Replace all counters."""
+        self._words[:] = array("Q", counts)
+
+    def close(self) -> None:
+        """Unmap."""
+        self._words.release()
+        self._map.close()
+
+
+def read_counts(paths: Iterable[Path]) -> list[int]:
+    """The sum of several counter files, in the order of ``COUNTERS``; a missing or foreign file counts nothing."""
+    total = new_counts()
+    for path in paths:
+        counts = _read_counts(path)
+        for i, key in enumerate(_KEYS):
+            total[i] += counts.get(key, 0)
+    return total
+
+
+def _read_counts(path: Path) -> dict[str, int]:
+    try:
+        content = path.read_bytes()
+        if content[:8] != _MAGIC:
+            return {}
+        size = int.from_bytes(content[8:16], "little")
+        keys = json.loads(content[16 : 16 + size])
+        start = -(-(16 + size) // 8) * 8
+        return dict(zip(keys, memoryview(content)[start : start + 8 * len(keys)].cast("Q"), strict=True))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}

@@ -60,6 +60,8 @@ class Journal(Frozen, frozen=True):
     """Longest time between two fdatasyncs while there is something to sync: what a power cut may cost at ``ack: process``."""
     segment_bytes: Annotated[int, Meta(ge=65_536)] = 67_108_864
     """A segment is closed at the first newline past this size."""
+    segment_age_s: Annotated[int, Meta(ge=1)] = 3600
+    """A segment is closed at the first write past this age, so that the age limit has something to remove."""
     max_bytes: Positive = 21_474_836_480
     """Hard limit of the whole journal; beyond it the oldest segments go (see ``on_limit`` of each collector)."""
     max_age_s: Positive = 604_800

@@ -1,0 +1,77 @@
+"""The writer: stamps events with stream and ``seq``, encodes them, and publishes them to the thread's ring.
+
+Invariants
+1. A writer belongs to one thread, as its ring does. It takes no lock and writes no file.
+2. ``seq`` advances only with a publish: a refused event has used no number.
+3. The events of one request are published together or not at all.
+4. An event that cannot be encoded concerns nobody but itself: its place is taken by a bad-lane event that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracker import reasons
+from tracker.counters import EVENTS_BAD, EVENTS_GOOD, REASON_INDEX, RING_BYTES
+from tracker.event import Event, encode_line
+from tracker.journal.flusher import Flusher
+from tracker.journal.slot import Slot
+
+
+class Writer:
+    """One thread's way into the journal."""
+
+    __slots__ = ("_flusher", "_ring", "counts", "seq", "slot", "stream")
+
+    def __init__(self, slot: Slot, flusher: Flusher) -> None:
+        """Write to this slot's ring, behind its last line."""
+        self.slot = slot
+        self.seq = slot.last_seq
+        """``seq`` of the last published line."""
+        self.stream = slot.ring.stream
+        self.counts = slot.counts
+        """This thread's counters: see ``tracker.counters``."""
+        self._ring = slot.ring
+        self._flusher = flusher
+
+    def append(self, events: Sequence[Event]) -> str:
+        """Publish the events of one request. Returns "" or the reason for the refusal (a name from reasons.py)."""
+        slot = self.slot
+        if slot.refusing:
+            return slot.refusing
+        seq = self.seq
+        lines = b""
+        for event in events:
+            seq += 1
+            lines += self._line(event, seq)
+        if not self._ring.publish(lines):
+            self._flusher.wake()
+            return reasons.RING_FULL if len(lines) <= self._ring.capacity else reasons.EVENT_TOO_LARGE
+        if self._ring.crowded:
+            self._flusher.wake()
+        self.seq = slot.last_seq = seq
+        counts = self.counts
+        counts[RING_BYTES] += len(lines)
+        for event in events:
+            counts[EVENTS_GOOD if event.lane == "good" else EVENTS_BAD] += 1
+            if event.reason:
+                counts[REASON_INDEX[event.reason]] += 1
+            for flag in event.flags:
+                counts[REASON_INDEX[flag]] += 1
+        return ""
+
+    def _line(self, event: Event, seq: int) -> bytes:
+        event.stream = self.stream
+        event.seq = seq
+        try:
+            return encode_line(event)
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            self.counts[REASON_INDEX[reasons.UNENCODABLE]] += 1
+            return encode_line(Event(
+                id=event.id, stream=self.stream, seq=seq, event=event.event, lane="bad", reason=reasons.UNENCODABLE,
+                timestamp=event.received_at, received_at=event.received_at, source=event.source,
+            ))
+
+    def wait_durable(self, timeout_s: float) -> bool:
+        """Wait until everything this writer has published survives a power cut. False: nobody knows."""
+        return self._flusher.wait_durable(self.slot, self._ring.head, timeout_s)
