@@ -29,7 +29,8 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/-/healthz', timeout=2).close()"]
-# Exec form: the supervisor is process 1 and gets the signals itself.
+# Exec form: the supervisor is process 1, gets the signals itself and waits for its children. It does not wait for
+# strangers; where workers are killed often, `docker run --init` has their remains taken away.
 ENTRYPOINT ["tracker"]
 # 0.0.0.0 is the container's own network; which address of the host reaches it is for `docker run -p` to say.
 CMD ["serve", "--bind", "0.0.0.0:8000", "--data-dir", "/var/lib/tracker", "--no-tail"]

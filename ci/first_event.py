@@ -57,7 +57,7 @@ def walk(tracker: Path, folder: Path) -> None:
             server.kill()
             raise SystemExit(f"did not stop within {STOP_S} s\n{log.read_text()}") from None
     check(status == 0, f"ended with {status}\n{log.read_text()}")
-    telling = [path for path in (folder / "var").rglob("*") if path.is_file() and b'"127.0.0.1' in path.read_bytes()]
+    telling = [path for path in (folder / "var").rglob("*") if path.is_file() and b'"127.0.0.1"' in path.read_bytes()]
     check(not telling, f"a full address on the disk: {telling}")
     print(f"pixel, event {ident}, clean stop; output was:\n{log.read_text()}")
 

@@ -24,6 +24,7 @@ import fields
 import msgspec
 
 from tracker import counters, event, reasons
+from tracker.capture import metrics
 from tracker.settings import load, model
 
 GENERATED = Path(__file__).parent / "reference" / "generated"
@@ -152,6 +153,8 @@ def metrics_page() -> str:
         "`/-/metrics` answers in the Prometheus text format, summed over all workers, to loopback and to",
         "`status_networks`. Counters are published once a second and never go back while the data folder lives.",
         "",
+        "## Counters",
+        "",
     ]
     by_name: dict[str, list[counters.Counter]] = {}
     for counter in counters.COUNTERS:
@@ -160,6 +163,12 @@ def metrics_page() -> str:
         lines += [f"`{name}`", f": {rows[0].help}"]
         if rows[0].label:
             lines += ["", f"  `{rows[0].label}`: " + ", ".join(f"`{row.value}`" for row in rows)]
+        lines.append("")
+    lines += ["## Gauges", "", "Read at each request from the rings and from delivery's status files.", ""]
+    for gauge in metrics.GAUGES:
+        lines += [f"`{gauge.name}`", f": {gauge.help}"]
+        if gauge in metrics.DELIVERY:
+            lines += ["", "  `collector`: the name in the settings"]
         lines.append("")
     return "\n".join(lines)
 
@@ -214,11 +223,22 @@ def journal_page() -> str:
         module = importlib.import_module(name)
         lines += [f"## {name}", "", module_text(name), ""]
         for constant, text in constants(module).items():
-            value = getattr(module, constant)
-            if isinstance(value, struct.Struct):
-                value = f'struct "{value.format}", {value.size} bytes'
-            lines += [f"`{constant}` = `{value}`", f": {text}", ""]
+            shown = number(constant, getattr(module, constant))
+            if shown:
+                lines += [f"`{constant}` = `{shown}`", f": {text}", ""]
     return "\n".join(lines)
+
+
+def number(name: str, value: object) -> str:
+    """A constant of a file format, as one finds it in the file; empty for what is none."""
+    match value:
+        case struct.Struct():
+            return f'struct "{value.format}", {value.size} bytes'
+        case int() if name == "MAGIC":  # stored as one word
+            return str(value.to_bytes(8, "little"))
+        case bool() | int() | float() | str() | bytes():
+            return str(value)
+    return ""
 
 
 # --- collectors --------------------------------------------------------------------------------------------------
@@ -253,11 +273,13 @@ def plugin_page() -> str:
     lines += ["A collector is a class that an entry point of the group `tracker.collectors` names.", ""]
     for name, thing in public_classes(module).items():
         lines += [f"## {name}", "", fields.summary(thing), ""]
-        for field, text in fields.docstrings(thing).items():
-            lines += [f"`{field}`", f": {text}", ""]
+        told = fields.docstrings(thing)
+        for field, kind in inspect.get_annotations(thing).items():
+            lines += [f"`{field}`", f": {kind}", "", f"  {told.get(field, '')}", ""]
         for method, function in vars(thing).items():
             if inspect.isfunction(function) and function.__doc__ and function.__module__ == module.__name__:
-                lines += [f"`{method}{inspect.signature(function)}`", f": {inspect.cleandoc(function.__doc__)}", ""]
+                signature = str(inspect.signature(function)).replace("'", "")
+                lines += [f"`{method}{signature}`", f": {inspect.cleandoc(function.__doc__)}", ""]
     return "\n".join(lines)
 
 
@@ -320,6 +342,7 @@ def undocumented() -> list[str]:
             if isinstance(parameter, click.Argument) and parameter.human_readable_name not in (command.help or ""):
                 found.append(f"{name} {parameter.human_readable_name}")
     found += [counter.name for counter in counters.COUNTERS if not counter.help.strip()]
+    found += [gauge.name for gauge in metrics.GAUGES if not gauge.help.strip()]
     found += [reason.name for reason in reasons.REASONS if not reason.help.strip()]
     found += [name for name in JOURNAL if not inspect.getdoc(importlib.import_module(name))]
     for name, thing in public_classes(importlib.import_module("tracker.delivery.plugin")).items():

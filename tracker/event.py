@@ -54,10 +54,15 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     source: str = ""
     """Name of the route (or API source) that took the hit."""
     distinct_id: str = ""
+    """The person, by the name that the client's own system has for them."""
     anonymous_id: str = ""
+    """The person before anybody knows them."""
     device_id: str = ""
+    """The device or browser."""
     session_id: str = ""
+    """The visit."""
     profile_id: str = ""
+    """The profile to which the ids above belong."""
     dimensions: dict[str, str] = {}
     """Text fields by name, such as ``campaign``."""
     metrics: dict[str, int | float] = {}
@@ -65,10 +70,13 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     properties: dict[str, Any] = {}
     """Any JSON the route lets through."""
     traits: dict[str, Any] = {}
+    """What the client says about the person, as against about the event."""
     context: Context | None = None
+    """Where the hit came from."""
     flags: list[str] = []
     """Names from ``tracker.reasons``, such as ``head`` or ``prefetch``."""
     schema: str = ""
+    """Name and version of the schema that the event was checked against."""
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
+
+import pytest
+from pytest import MonkeyPatch as Monkey
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,3 +56,26 @@ def test_a_failed_job_fails_the_whole_and_does_not_stop_the_rest(tmp_path: Path)
     assert re.search(r"good +passed", summary)
     assert "1 of 2 jobs passed" in summary
     assert "reached" in run.stdout
+
+
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 10, 13), (3, 15, 0)], ids=str)
+def test_a_python_that_will_not_do_is_refused_in_a_sentence(version: tuple[int, int, int], monkeypatch: Monkey) -> None:
+    """Too old and too new alike; this one is accepted."""
+    refusal = runpy.run_path(str(ROOT / "ci" / "python_check.py"))["refusal"]
+    assert refusal() == ""
+    monkeypatch.setattr(sys, "version_info", version)
+    assert re.fullmatch(rf"The tracker runs on Python 3\.11 to 3\.14; \S+ is {version[0]}\.{version[1]}\.", refusal())
+
+
+def test_a_free_threaded_python_is_refused_with_the_reason(monkeypatch: Monkey) -> None:
+    """The sentence says what the tracker counts on."""
+    refusal = runpy.run_path(str(ROOT / "ci" / "python_check.py"))["refusal"]
+    monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 1}.get)
+    assert "counts on the GIL" in refusal()
+
+
+def test_a_python_without_venv_is_refused_with_the_repair(monkeypatch: Monkey) -> None:
+    """Debian's python3 without python3-venv: the apt line names this very version."""
+    refusal = runpy.run_path(str(ROOT / "ci" / "python_check.py"))["refusal"]
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    assert refusal().endswith("apt-get install python{}.{}-venv".format(*sys.version_info))

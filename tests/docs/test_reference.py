@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tracker import counters, event, reasons
+from tracker.capture import metrics
 from tracker.settings import load, model
 
 
@@ -47,13 +48,15 @@ def test_every_command_and_option_is_on_the_commands_page() -> None:
                 assert all(option in page for option in parameter.opts)
 
 
-def test_every_counter_is_on_the_metrics_page() -> None:
+def test_every_counter_and_gauge_is_on_the_metrics_page() -> None:
     """Name, label value and all."""
     page = generate.metrics_page()
     for counter in counters.COUNTERS:
         assert f"`{counter.name}`" in page
         assert counter.help in page
         assert not counter.value or f"`{counter.value}`" in page
+    for gauge in metrics.GAUGES:
+        assert f"`{gauge.name}`\n: {gauge.help}" in page
 
 
 def test_every_reason_is_on_the_reasons_page() -> None:
@@ -89,7 +92,7 @@ def test_the_journal_page_names_the_formats_numbers() -> None:
     page = generate.journal_page()
     assert segment.RECORD.format in page
     assert segment.HEADER.format in page
-    assert str(ring.MAGIC) in page
+    assert str(ring.MAGIC.to_bytes(8, "little")) in page
 
 
 @pytest.mark.parametrize("page", generate.PAGES.values(), ids=generate.PAGES.keys())
