@@ -11,7 +11,6 @@ import ast
 import enum
 import inspect
 import textwrap
-from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -58,7 +57,6 @@ def summary(of: type[Any]) -> str:
     return inspect.cleandoc(of.__dict__.get("__doc__") or "")
 
 
-@cache
 def docstrings(struct: type[Any]) -> dict[str, str]:
     """The docstring below each annotated field of a class and of its bases."""
     found: dict[str, str] = {}
@@ -111,11 +109,10 @@ def kind(of: types.Type) -> str:
         case types.EnumType(cls=cls):
             return " or ".join(f"`{member.value}`" for member in cls)
         case types.VarTupleType(item_type=item) | types.ListType(item_type=item):
-            inner = kind(item)
-            return f"list, each item: {inner}" if " or " in inner else f"list of {inner}"
+            each = kind(item)
+            return f"list, each item: {each}" if " or " in each else f"list of {each}"
         case types.DictType(value_type=value):
-            inner = kind(value)
-            return f"map of name to {inner}"
+            return f"map of name to {kind(value)}"
         case types.StructType(cls=cls):
             return f"[{cls.__name__}](#{anchor(cls)})"
         case types.UnionType(types=options):
