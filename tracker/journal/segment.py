@@ -352,6 +352,20 @@ def resume(folder: Path, stream: str, position: int, segment_bytes: int, segment
     return appender
 
 
+def sync_newest(folder: Path) -> None:
+    """Make the newest segment and its index survive a power cut. Raises ``OSError``."""
+    for offset in offsets(folder)[-1:]:
+        for path in (data_path(folder, offset), index_path(folder, offset)):
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                disk.sync(fd)
+            finally:
+                os.close(fd)
+
+
 def quarantine(journal: Path, path: Path, label: str) -> Path:
     """Move a file out of the journal into ``quarantine/``; returns where it is now."""
     folder = journal / "quarantine"

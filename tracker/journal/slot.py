@@ -16,6 +16,7 @@ Invariants
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -137,8 +138,10 @@ def slot_folders(data_dir: Path) -> list[Path]:
 def claim(data_dir: Path, settings: Tracker, capacity: int) -> Slot:
     """Claim the first free slot; ``capacity`` is the ring's size in bytes if one has to be made.
 
-    Raises ``NoSlot``, or ``OSError`` if the disk does not let us; then nothing is held.
+    A slot that cannot be recovered now is left to a later claim. Raises ``NoSlot``, or ``OSError`` if the disk does
+    not let us; then nothing is held.
     """
+    failed: OSError | None = None
     for number in range(settings.ring.max_slots):
         folder = journal_dir(data_dir) / "slots" / str(number)
         lock = try_lock(folder, create=True)
@@ -146,9 +149,17 @@ def claim(data_dir: Path, settings: Tracker, capacity: int) -> Slot:
             continue
         try:
             return _take(data_dir, settings, folder, lock, capacity)
+        except OSError as error:
+            os.close(lock)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            log.error("slot %s cannot be used: %s", folder.name, error)
+            failed = failed or error
         except BaseException:
             os.close(lock)
             raise
+    if failed is not None:
+        raise failed
     raise NoSlot(f"all {settings.ring.max_slots} slots are taken: raise ring.max_slots, or see who runs on {data_dir}")
 
 
@@ -370,6 +381,7 @@ def _seal_of(folder: Path) -> Seal | None:
 def _seal(data_dir: Path, stream: str, sealed: Sealed, successor: str = "") -> None:
     folder = journal_dir(data_dir) / "streams" / stream
     if _seal_of(folder) is None and (sealed.end or sealed.gap != "none" or folder.exists()):
+        segment.sync_newest(folder)  # the seal vouches for ``end``
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         write_seal(folder, Seal(stream=stream, successor=successor, sealed_at=now, **sealed._asdict()))
         (log.info if sealed.gap == "none" else log.error)(
