@@ -3,6 +3,7 @@
 Rules
 1. The unit is in the name (``_bytes``, ``_ms``, ``_s``, ``_chars``).
 2. Unknown fields are errors. A default here is the only place where that default is written.
+   A ``pattern`` comes with a ``description``: the words in which a mismatch is told.
 3. The reference page is made from this file: a setting without a docstring turns CI red.
 """
 
@@ -15,7 +16,13 @@ from msgspec import Meta
 
 Positive = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="a name: lower-case letters, digits and `_`, beginning with a letter, at most 64 characters",
+    ),
+]
 """Names of routes, fields, collectors: lower case, digits, underscore; at most 64."""
 
 
@@ -98,7 +105,10 @@ class Tracker(Frozen, frozen=True):
     """Request threads of a worker (the portable door)."""
     graceful_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
     """Longest time to finish at a stop."""
-    environment: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "production"
+    environment: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="1 to 64 letters, digits, dots, `_` or `-`"),
+    ] = "production"
     """Written into each event as ``environment``."""
     status_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that may read the ``/-/`` pages beside health and readiness."""
@@ -128,7 +138,7 @@ class Field(Frozen, frozen=True, rename={"from_": "from", "as_": "as"}):
     """Lower-case the text."""
     unit: Literal["cpm", "each"] = "each"
     """Money only: the price of a thousand, or of this one event."""
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="three capital letters, such as `EUR`")] = "USD"
     """Money only: ISO 4217 code."""
     cost: bool = False
     """Money only: also gives ``metrics.cost_nanos``, what this one event costs."""
