@@ -254,12 +254,18 @@ def recover(data_dir: Path, settings: Tracker, ring: Ring, boot: bytes) -> Recov
     appender = segment.resume(
         folder, ring.stream, resume, settings.journal.segment_bytes, settings.journal.segment_age_s
     )
-    if not hole and not ring.copied:
+    going_on = not hole and not ring.copied
+    if going_on and resume == durable:
         return Recovered(appender, last_seq)
     try:
         drain(ring, appender)
-    finally:
+    except BaseException:
         appender.close()
+        raise
+    if going_on:
+        log.warning("stream %s: %d bytes that the journal had lost were still in the ring", ring.stream, durable - resume)
+        return Recovered(appender, last_seq)
+    appender.close()
     if hole:
         log.error("stream %s: bytes %d to %d are gone from the journal", ring.stream, *hole)
         return Sealed(head, last_seq, "journal_lost", "known", [hole])
