@@ -25,7 +25,7 @@ import msgspec
 
 from tracker import counters, event, reasons
 from tracker.capture import metrics
-from tracker.settings import load, model
+from tracker.settings import model, variables
 
 GENERATED = Path(__file__).parent / "reference" / "generated"
 
@@ -43,6 +43,16 @@ def settings_page() -> str:
         "each with its line. `tracker check` looks without starting.",
         "",
         *structs(model.Tracker),
+        "## Environment",
+        "",
+        f"`{variables.CONFIG}` and `{variables.ROUTES}` name the two files, like `--config` and `--routes`.",
+        "",
+        module_text("tracker.settings.variables"),
+        "",
+        "## How the files are read",
+        "",
+        module_text("tracker.settings.source"),
+        "",
         "## The built-in file",
         "",
         *listing("tracker.yaml"),
@@ -66,7 +76,7 @@ def routes_page() -> str:
 
 def structs(root: type[msgspec.Struct]) -> Iterable[str]:
     """A section for a Struct and each one inside it."""
-    variables = {path: name for name, path in load.variables().items()}
+    variable = {path: name for name, path in variables.variables().items()}
     top = {row.struct: row.name for row in fields.rows(root) if row.struct}
     for each in fields.family(root):
         prefix = "" if each is root else top.get(each, "")
@@ -78,8 +88,8 @@ def structs(root: type[msgspec.Struct]) -> Iterable[str]:
         for row in fields.rows(each):
             path = (prefix, row.name) if prefix else (row.name,)
             facts = [row.kind, "required" if row.default == "required" else f"default {row.default}"]
-            if root is model.Tracker and path in variables:
-                facts.append(f"`{variables[path]}`")
+            if root is model.Tracker and path in variable:
+                facts.append(f"`{variable[path]}`")
             yield from entry(row.name, facts, row.help)
     yield ""
 
