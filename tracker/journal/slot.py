@@ -263,7 +263,7 @@ def recover(data_dir: Path, settings: Tracker, ring: Ring, boot: bytes) -> Recov
         appender.close()
         raise
     if going_on:
-        log.warning("stream %s: %d bytes that the journal had lost were still in the ring", ring.stream, durable - resume)
+        log.warning("stream %s: %d bytes lost by the journal were still in the ring", ring.stream, durable - resume)
         return Recovered(appender, last_seq)
     appender.close()
     if hole:

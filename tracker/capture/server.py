@@ -1,0 +1,141 @@
+"""gunicorn, embedded: the arbiter and its workers, started so that loading cannot fail.
+
+Rules
+1. Settings come checked. Nothing that happens while a worker starts may make it exit with 3 or 4: gunicorn would stop
+   the whole service. A worker that gets no ring serves in refusing state and tries again.
+2. The listening socket comes from outside: whoever holds it open loses no connection while the arbiter is away.
+3. A worker dies with its arbiter (PR_SET_PDEATHSIG), in order; gunicorn's own check once a second stays as the net.
+4. No log line holds a client's address or query string.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
+
+from tracker.capture import app
+from tracker.capture.rings import Rings
+from tracker.settings.model import Settings
+
+log = logging.getLogger("tracker.capture")
+
+KEEPALIVE_S = 15
+"""How long an idle connection is kept: longer than the pauses between one page's hits."""
+
+
+class Log(Logger):
+    """gunicorn's log without what is not ours to write down."""
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """As ever, but "Invalid request from ip=..." loses the address and becomes a debug line."""
+        if isinstance(msg, str) and msg.startswith("Invalid request from ip="):
+            self.debug("invalid request")
+            return
+        super().warning(msg, *args, **kwargs)
+
+
+class PortableWorker(ThreadWorker):
+    """gunicorn's gthread worker. Once it runs, no failure counts as a failed boot."""
+
+    def init_process(self) -> None:
+        """Say that the boot succeeded, then boot."""
+        self.booted = True
+        super().init_process()
+
+
+class Capture(BaseApplication):
+    """The application as gunicorn sees it."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, reread: Callable[[], Settings] | None) -> None:
+        """``reread`` gives the settings after a SIGHUP; if it fails, the last good ones stay."""
+        self._settings = settings
+        self._listener = listener
+        self._reread = reread
+        self._rings: Rings | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """gunicorn's settings from ours."""
+        tracker = self._settings.tracker
+        for name, value in {
+            "bind": f"fd://{self._listener.fileno()}",
+            "workers": tracker.workers or os.cpu_count() or 1,
+            "worker_class": PortableWorker,
+            "threads": tracker.threads,
+            "keepalive": KEEPALIVE_S,
+            "graceful_timeout": tracker.graceful_timeout_s,
+            "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # a slow disk must not stop the beat
+            "control_socket_disable": True,  # else a socket file appears in the working folder
+            "logger_class": Log,
+            "accesslog": None,
+            "loglevel": "warning",
+            "limit_request_line": min(8190, tracker.limits.max_path_bytes + tracker.limits.max_query_bytes + 32),
+            "proc_name": "tracker-capture",
+            "post_fork": _die_with_parent,
+            "post_worker_init": self._ready,
+            "worker_exit": self._leave,
+        }.items():
+            self.cfg.set(name, value)
+
+    def reload(self) -> None:
+        """SIGHUP: take the new settings if they can be had."""
+        if self._reread is not None:
+            try:
+                self._settings = self._reread()
+            except Exception:
+                log.exception("the new settings cannot be read; the last good ones stay")
+        super().reload()
+
+    def load(self) -> Any:
+        """The WSGI app; called in the worker."""
+        self._rings = Rings(self._settings.tracker)
+        return app.build(self._settings, self._rings)
+
+    def _ready(self, _worker: ThreadWorker) -> None:
+        if self._rings is not None:
+            self._rings.prepare(self._settings.tracker.threads)
+
+    def _leave(self, _arbiter: Arbiter, _worker: ThreadWorker) -> None:
+        if self._rings is not None:
+            self._rings.stop(self._settings.tracker.graceful_timeout_s)
+
+
+def _die_with_parent(arbiter: Arbiter, _worker: ThreadWorker) -> None:
+    die_with_parent(signal.SIGTERM, arbiter.pid)
+
+
+def die_with_parent(sig: int, parent: int) -> None:
+    """Have the kernel send ``sig`` to this process when its parent dies (Linux; elsewhere nothing happens)."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(1, sig, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it died before we asked
+        os.kill(os.getpid(), sig)
+
+
+def run(settings: Settings, listener: socket.socket, reread: Callable[[], Settings] | None = None) -> int:
+    """Serve until told to stop; returns the exit code."""
+    try:
+        Arbiter(Capture(settings, listener, reread)).run()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+    return 0
+
+
+def dump_reader(path: Path) -> Callable[[], Settings]:
+    """Reads the settings that the supervisor has checked and dumped."""
+    from tracker.settings import load
+
+    return lambda: load.restore(path.read_bytes())
