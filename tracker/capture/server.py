@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -94,7 +93,7 @@ class Capture(BaseApplication):
         if self._reread is not None:
             try:
                 self._settings = self._reread()
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("the new settings cannot be read; the last good ones stay")
         super().reload()
 
@@ -132,10 +131,3 @@ def run(settings: Settings, listener: socket.socket, reread: Callable[[], Settin
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     return 0
-
-
-def dump_reader(path: Path) -> Callable[[], Settings]:
-    """Reads the settings that the supervisor has checked and dumped."""
-    from tracker.settings import load
-
-    return lambda: load.restore(path.read_bytes())
