@@ -120,7 +120,7 @@ def notices(journal: Tail) -> list[str]:
 
 def show_lines(entries: list[Entry], _left_out: int) -> None:
     """The journal's own lines."""
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     out.writelines(entry.line for entry in entries)
     out.flush()
 
