@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from msgspec import inspect
 
-from tracker.settings.problems import Enough, Fault, File, Findings, Mark, Path, listed, nearest, quoted, suggestion
-from tracker.settings.source import Broken, Dictionary, Node, Scalar, Sequence, node_of, resolve, surprise
+from tracker.settings.problems import Findings, Mark, Path, nearest, quoted, suggestion
+from tracker.settings.tree import Broken, Dictionary, Node, Scalar, Sequence, resolve, surprise
+from tracker.settings.words import expected, found
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _LARGEST = (1 << 63) - 1
@@ -41,20 +43,8 @@ def decode_at(model: type[Any], path: Path, node: Node, findings: Findings) -> A
     return _decode(kind, node, path, None, findings)
 
 
-def faults(model: type[Any], plain: object, file: File, path: Path) -> list[Fault]:
-    """What is wrong with plain data that should become ``model``: for options whose type only their owner knows."""
-    findings = Findings()
-    try:
-        _decode(type_of(model), node_of(plain), path, None, findings)
-    except Enough:
-        pass
-    return [Fault(file, found.path, found.message, found.hint) for found in findings.found]
-
-
-@cache
-def type_of(model: Any) -> inspect.Type:
-    """What msgspec knows about a type; looked up once, as it takes a millisecond."""
-    return inspect.type_info(model)
+type_of: Callable[[Any], inspect.Type] = cache(inspect.type_info)
+"""What msgspec knows about a type; looked up once, as it takes a millisecond."""
 
 
 def _decode(kind: inspect.Type, node: Node, path: Path, at: Mark | None, findings: Findings) -> Any:
@@ -143,7 +133,7 @@ def _struct(kind: inspect.StructType, node: Dictionary, path: Path, at: Mark | N
         field = known.get(name)
         if field is None:
             meant.add(nearest(name, known))
-            findings.add(mark, path, f"unknown field {quoted(name)}", _unknown_hint(name, kind))
+            findings.add(mark, path, f"unknown field {quoted(name)}", _hint(name, kind))
         else:
             out[name] = _decode(field.type, value, (*path, name), mark, findings)
     for name, field in known.items():
@@ -152,7 +142,7 @@ def _struct(kind: inspect.StructType, node: Dictionary, path: Path, at: Mark | N
     return out
 
 
-def _unknown_hint(name: str, kind: inspect.StructType) -> str:
+def _hint(name: str, kind: inspect.StructType) -> str:
     names = [field.encode_name for field in kind.fields]
     if not nearest(name, names):
         for field in kind.fields:
@@ -273,9 +263,6 @@ def _encodable(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-# --- words -------------------------------------------------------------------------------------------------------
-
-
 def _place(node: Node, at: Mark | None) -> Mark | None:
     """The value itself; its key if there is nothing of it to see."""
     unseen = isinstance(node, Scalar) and not node.text and not node.quoted
@@ -325,66 +312,3 @@ def _wants_text(kind: inspect.Type) -> bool:
 def _wants_list(kind: inspect.Type) -> bool:
     members = [member for member in _members(kind) if not isinstance(member, inspect.NoneType)]
     return all(isinstance(member, inspect.VarTupleType | inspect.ListType) for member in members)
-
-
-def expected(kind: inspect.Type) -> str:
-    """A type and its constraints in words: "an integer between 1 and 64"."""
-    match kind:
-        case inspect.Metadata():
-            return expected(kind.type)
-        case inspect.UnionType():
-            # What is named (a Literal's values) before what is only described.
-            named = [f"`{value}`" for each in kind.types if isinstance(each, inspect.LiteralType) for value in each.values]
-            rest = [each for each in kind.types if not isinstance(each, inspect.LiteralType | inspect.NoneType)]
-            return listed([*named, *map(expected, rest)])
-        case inspect.LiteralType(values=values):
-            return listed(f"`{value}`" for value in values)
-        case inspect.StrType():
-            return "text"
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType() | inspect.FloatType():
-            return ("an integer" if isinstance(kind, inspect.IntType) else "a number") + _range(kind)
-        case inspect.NoneType():
-            return "nothing"
-        case inspect.VarTupleType() | inspect.ListType():
-            return "a list"
-        case inspect.StructType():
-            names = [f"`{field.encode_name}`" for field in kind.fields if field.required]
-            return "a mapping" + (f" with {listed(names, 'and')}" if names else "")
-        case inspect.DictType():
-            return "a mapping"
-    return "something else"
-
-
-def _range(kind: inspect.IntType | inspect.FloatType) -> str:
-    if kind.ge is not None and kind.le is not None:
-        return f" between {kind.ge} and {kind.le}"
-    bounds = (("at least", kind.ge), ("more than", kind.gt), ("at most", kind.le), ("less than", kind.lt))
-    words = [f"{word} {bound}" for word, bound in bounds if bound is not None]
-    return f" of {listed(words, 'and')}" if words else ""
-
-
-def found(node: Node) -> str:
-    """A node in words: "the number 5", "text `x`". A variable's value is not shown: it may be a secret."""
-    match node:
-        case Sequence():
-            return "a list"
-        case Dictionary():
-            return "a mapping"
-        case Scalar(substituted=True):
-            return f"the text of {quoted(node.text)}"
-        case Scalar(word="null"):
-            return "nothing"
-        case Scalar(word="bool"):
-            plain = node.text in ("true", "false")
-            return quoted(node.text) if plain else f"{quoted(node.text)}, which is {str(node.value).lower()}"
-        case Scalar(word="int" | "float"):
-            return f"the number {quoted(node.text)}"
-        case Scalar(word="timestamp"):
-            return f"the date {quoted(node.text)}"
-        case Scalar(typed=True):
-            return f"text {quoted(str(node.value))}" if node.value else "empty text"
-        case Scalar():
-            return quoted(str(node.value)) if node.value else "empty text"
-    return "nothing"

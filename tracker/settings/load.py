@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from tracker.settings import checks as own
-from tracker.settings import problems, source
+from tracker.settings import problems, source, tree
 from tracker.settings.decode import decode, decode_at
 from tracker.settings.model import Routes, Settings, Tracker
-from tracker.settings.problems import Enough, Fault, File, Findings, Problem, SettingsError, dotted, suggestion
+from tracker.settings.problems import Enough, Fault, File, Findings, Problem, SettingsError, dotted, nearest, suggestion
 from tracker.settings.variables import CONFIG, PREFIX, ROUTES, flag, given, variables
 
 __all__ = ["Check", "dump", "load", "restore", "variables"]
@@ -89,7 +89,7 @@ class _File:
         self.which = which
         self.problems: list[Problem] = []
         self.more = False
-        self._root: source.Dictionary | None = None
+        self._root: tree.Dictionary | None = None
         self._lines: list[str] = []
         named_by = ""
         if path is None and environ.get(variable):
@@ -124,7 +124,7 @@ class _File:
     def place(self, fault: Fault) -> Problem:
         """A fault of this file with its place."""
         assert self._root is not None
-        return self._problem(source.locate(self._root, fault.path), fault.path, fault.message, fault.hint)
+        return self._problem(tree.locate(self._root, fault.path), fault.path, fault.message, fault.hint)
 
     def _take(self, findings: Findings) -> None:
         self.problems += [self._problem(*found) for found in findings.found]
@@ -166,17 +166,19 @@ class _Overrides:
             if name in known:
                 self._set(known[name], _written(text), "environment", name)
             else:
-                hint = suggestion(name, known)
-                if not hint.startswith("did"):
-                    hint = f"a variable is {PREFIX} and a setting's path: {PREFIX}JOURNAL_MAX_BYTES"
+                # Without the prefix, which would make any two of them look alike.
+                near = nearest(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in known))
+                hint = f"a variable is {PREFIX} and a setting's path: {PREFIX}JOURNAL_MAX_BYTES"
+                if near:
+                    hint = f"did you mean `{PREFIX}{near}`?"
                 self.problems.append(Problem("environment", 0, 0, dotted((name,)), "unknown variable", hint))
-        paths = set(known.values())
+        paths = dict.fromkeys(known.values())
         for name, value in flags.items():
             path = tuple(name.split("."))
             if value is None:
                 continue
             if path in paths:
-                node = _written(value) if isinstance(value, str) else source.node_of(value)
+                node = _written(value) if isinstance(value, str) else tree.node_of(value)
                 self._set(path, node, "flag", flag(path))
             else:
                 hint = suggestion(flag(path), map(flag, paths))
@@ -190,7 +192,7 @@ class _Overrides:
                 return Problem(kind, 0, 0, name, fault.message, fault.hint)
         return None
 
-    def _set(self, path: problems.Path, node: source.Node, kind: str, name: str) -> None:
+    def _set(self, path: problems.Path, node: tree.Node, kind: str, name: str) -> None:
         findings = Findings()
         try:
             self.values[path] = decode_at(Tracker, path, node, findings)
@@ -200,9 +202,9 @@ class _Overrides:
         self.problems += [Problem(kind, 0, 0, name, found.message, found.hint) for found in findings.found]
 
 
-def _written(text: str) -> source.Scalar:
+def _written(text: str) -> tree.Scalar:
     """Text that is to be read as whatever its setting is."""
-    return source.Scalar(None, text, "str", text, typed=False)
+    return tree.Scalar(None, text, "str", text, typed=False)
 
 
 def _put(plain: dict[str, Any], path: problems.Path, value: Any) -> None:

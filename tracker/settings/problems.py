@@ -79,14 +79,14 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        lines = [": ".join(part for part in (visible(where), self.path, self.message) if part)]
+        lines = [": ".join(part for part in (where, self.path, self.message) if part)]
         if self.line and self.excerpt:
             text, before = _window(self.excerpt, self.column - 1)
             lines.append(f"{self.line:5d} | {text}")
             lines.append(f"      | {' ' * before}^ {self.hint}".rstrip())
         elif self.hint:
             lines.append(f"      = {self.hint}")
-        return "\n".join(lines)
+        return "\n".join(map(visible, lines))
 
 
 class SettingsError(Exception):

@@ -12,82 +12,30 @@ Rules
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
 from tracker.settings.problems import Enough, Findings, Mark, Path, quoted
+from tracker.settings.tree import Broken, Dictionary, Entry, Node, Scalar, Sequence, construct, resolve, surprise
 
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 64
 MAX_ALIASES = 256
-MAX_VALUES = 100_000
-"""Most values of a file, with those that stand there by alias counted as often as they stand there."""
+MAX_VALUES = 200_000
+"""Most keys and values of a file; what stands there by alias is counted as often as it stands there."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same events; libyaml is some 20 times faster
-_RESOLVERS: Mapping[str, Any] = yaml.SafeLoader.yaml_implicit_resolvers
-_CONSTRUCTOR = yaml.constructor.SafeConstructor()
 
+_BOM = "\ufeff"
 # YAML's own line breaks that no editor shows as such; were they let through, our line numbers would be wrong.
 _ODD_BREAK = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 # A tab that is not in a comment. (One behind a `#` that is not a comment is YAML's business.)
 _TAB = re.compile(r"^[^\t#\n]*\t", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-([^{}]*))?\})?")
-
-Word = Literal["str", "int", "float", "bool", "null", "timestamp"]
-"""What YAML takes a scalar for."""
-
-
-class Scalar(NamedTuple):
-    """One value that is no list and no mapping."""
-
-    mark: Mark | None
-    text: str
-    """As it was written (without quotes), before variables were put in."""
-    word: Word
-    value: str | int | float | bool | None
-    """A date stays text: no setting is one."""
-    quoted: bool = False
-    """Written in quotes or as a block: nobody can mistake it for anything but text."""
-    typed: bool = True
-    """False for what comes from a variable or flag: text that is to be read as whatever the setting is."""
-    substituted: bool = False
-    """A variable was put in: ``text`` is what may be shown, ``value`` may be a secret."""
-
-
-class Sequence(NamedTuple):
-    """A list."""
-
-    mark: Mark | None
-    items: list[Node]
-
-
-class Entry(NamedTuple):
-    """One line of a mapping: where its key stands, and its value."""
-
-    mark: Mark | None
-    node: Node
-
-
-class Dictionary(NamedTuple):
-    """A mapping: text to node."""
-
-    mark: Mark | None
-    entries: dict[str, Entry]
-
-
-class Broken(NamedTuple):
-    """A value about which a finding has been made already."""
-
-    mark: Mark | None
-
-
-Node = Scalar | Sequence | Dictionary | Broken
-
 
 class Unreadable(Exception):
     """What follows cannot be read; the finding has been added."""
@@ -98,60 +46,13 @@ def parse(raw: bytes, environ: Mapping[str, str], findings: Findings) -> tuple[D
 
     Whatever is wrong is added to ``findings``, the reading goes on where it can. Raises nothing.
     """
-    lines: list[str] = []
+    lines = [line.rstrip("\r") for line in raw[:MAX_BYTES].decode("utf-8", "replace").removeprefix(_BOM).split("\n")]
     try:
         text = _text(raw, findings)
-        lines = text.split("\n")
         _check_characters(text, findings)
-        return _Composer(text, lines, environ, findings).compose(), [line.rstrip("\r") for line in lines]
+        return _Composer(text, lines, environ, findings).compose(), lines
     except (Unreadable, Enough):
-        return None, [line.rstrip("\r") for line in lines]
-
-
-def locate(root: Dictionary, path: Path) -> Mark:
-    """Where the value at ``path`` stands: a scalar itself, else its key; the nearest parent if it is not there."""
-    node: Node = root
-    mark = root.mark
-    for step in path:
-        if isinstance(node, Dictionary) and isinstance(step, str):
-            # The model writes `from_` where the file says `from`.
-            entry = node.entries.get(step) or node.entries.get(step.rstrip("_"))
-            if entry is None:
-                break
-            node, mark = entry.node, entry.mark
-        elif isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
-            node = node.items[step]
-            mark = node.mark
-        else:
-            break
-    if isinstance(node, Scalar) and (node.text or node.quoted):
-        mark = node.mark
-    return mark or Mark(1, 1)
-
-
-def node_of(value: object) -> Node:
-    """The tree of plain data, such as a flag's value: without marks, and typed as it is."""
-    match value:
-        case bool():
-            return Scalar(None, str(value).lower(), "bool", value)
-        case int():
-            return Scalar(None, _digits(value), "int", value)
-        case float():
-            return Scalar(None, repr(value), "float", value)
-        case None:
-            return Scalar(None, "null", "null", None)
-        case str():
-            return Scalar(None, value, "str", value, quoted=True)
-        case list() | tuple():
-            return Sequence(None, [node_of(item) for item in value])
-        case dict():
-            return Dictionary(None, {str(key): Entry(None, node_of(item)) for key, item in value.items()})
-        case _:
-            return Scalar(None, str(value), "str", str(value), quoted=True)
-
-
-def _digits(number: int) -> str:
-    return str(number) if abs(number) < 1 << 128 else hex(number)  # str() of a huge int raises
+        return None, lines
 
 
 # --- characters --------------------------------------------------------------------------------------------------
@@ -162,9 +63,9 @@ def _text(raw: bytes, findings: Findings) -> str:
         findings.add(None, (), f"larger than {MAX_BYTES} bytes", "is this the right file?")
         raise Unreadable
     try:
-        return raw.decode("utf-8").removeprefix("\ufeff")
+        return raw.decode("utf-8").removeprefix(_BOM)
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8")
+        before = raw[: error.start].decode("utf-8").removeprefix(_BOM)
         findings.add(
             Mark(before.count("\n") + 1, len(before) - before.rfind("\n")),
             (),
@@ -207,11 +108,12 @@ def _mark(text: str, index: int) -> Mark:
 class _Open:
     """A list or mapping whose end has not come yet."""
 
-    __slots__ = ("anchor", "key", "node", "size")
+    __slots__ = ("anchor", "broken", "key", "node", "size")
 
-    def __init__(self, node: Sequence | Dictionary, anchor: str | None) -> None:
+    def __init__(self, node: Sequence | Dictionary, anchor: str | None, broken: bool) -> None:
         self.node = node
         self.anchor = anchor
+        self.broken = broken
         self.key: _Key | None = None
         self.size = 1
 
@@ -254,10 +156,10 @@ class _Composer:
                     self._begin(event, mark, Dictionary(mark, {}))
                 case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                     done = self._open.pop()
-                    self._place(done.node, done.size, done.anchor)
+                    self._place(Broken(done.node.mark) if done.broken else done.node, done.size, done.anchor)
                 case yaml.AliasEvent():
                     self._alias(event.anchor, mark)
-        if self._root is None or (isinstance(self._root, Scalar) and not self._root.text):
+        if self._root is None or (isinstance(self._root, Scalar) and not self._root.text and not self._root.quoted):
             raise self._unreadable(Mark(1, 1), "the file is empty", "the smallest file is `version: 1`")
         if not isinstance(self._root, Dictionary):
             raise self._unreadable(
@@ -324,7 +226,7 @@ class _Composer:
         if event.anchor:
             self._anchors[event.anchor] = None
         # A list or mapping as key is refused by _place, when it is complete.
-        self._open.append(_Open(node, event.anchor))
+        self._open.append(_Open(node, event.anchor, event.tag is not None))
 
     def _tag(self, tag: str, mark: Mark) -> None:
         short = tag.replace("tag:yaml.org,2002:", "!!")
@@ -365,7 +267,7 @@ class _Composer:
     def _resolved(self, text: str, mark: Mark) -> Scalar | Broken:
         word = resolve(text)
         try:
-            return Scalar(mark, text, word, _construct(text, word))
+            return Scalar(mark, text, word, construct(text, word))
         except (ValueError, OverflowError):
             self._findings.add(mark, self._path(), f"{quoted(text)} is a number too large")
             return Broken(mark)
@@ -417,7 +319,7 @@ class _Composer:
             self._anchors[anchor] = (node, size)
         self._values += 1 if alias is None else size
         if self._values > MAX_VALUES:
-            raise self._unreadable(alias or node.mark or Mark(1, 1), f"more than {MAX_VALUES} values")
+            raise self._unreadable(alias or node.mark or Mark(1, 1), f"more than {MAX_VALUES} keys and values")
         if not self._open:
             self._root = node
             return
@@ -449,59 +351,3 @@ class _Composer:
         else:
             name = node.text
         return _Key(name, mark)
-
-
-def resolve(text: str) -> Word:
-    """What YAML 1.1 takes an unquoted scalar for."""
-    for tag, pattern in _RESOLVERS.get(text[:1], ()):
-        if pattern.match(text):
-            match tag.rpartition(":")[2]:
-                case "int":
-                    return "int"
-                case "float":
-                    return "float"
-                case "bool":
-                    return "bool"
-                case "null":
-                    return "null"
-                case "timestamp":
-                    return "timestamp"
-    return "str"
-
-
-def _construct(text: str, word: Word) -> str | int | float | bool | None:
-    """YAML's value of an unquoted scalar. Raises ``ValueError`` or ``OverflowError`` for numbers too large."""
-    if word in ("int", "float") and len(text) > 64:  # 1:2:3:4... takes time that grows with the square
-        raise ValueError("too large")
-    match word:
-        case "int":
-            number: int = _CONSTRUCTOR.construct_yaml_int(yaml.ScalarNode("", text))
-            return number
-        case "float":
-            value: float = _CONSTRUCTOR.construct_yaml_float(yaml.ScalarNode("", text))
-            return value
-        case "bool":
-            return text.lower() in ("yes", "true", "on")
-        case "null":
-            return None
-    return text
-
-
-def surprise(node: Scalar) -> str:
-    """How YAML reads an unquoted scalar that its author may have meant as text: "`on` as true"."""
-    shown = quoted(node.text)
-    match node.word:
-        case "bool":
-            return f"{shown} as {str(node.value).lower()}"
-        case "null":
-            return f"{shown} as nothing"
-        case "timestamp":
-            return f"{shown} as a date"
-        case "int" if isinstance(node.value, int) and _digits(node.value) != node.text:
-            return f"{shown} as the number {_digits(node.value)[:40]}"
-        case "float" if isinstance(node.value, float) and math.isfinite(node.value) and ":" in node.text:
-            return f"{shown} as the number {node.value!r}"
-        case "int" | "float":
-            return f"{shown} as a number"
-        case _:
-            return f"{shown} as text"
