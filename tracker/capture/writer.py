@@ -39,38 +39,48 @@ class Writer:
         slot = self.slot
         if slot.refusing:
             return slot.refusing
+        ring = self._ring
         seq = self.seq
+        stream = self.stream
         lines = b""
         for event in events:
             seq += 1
-            lines += self._line(event, seq)
-        if not self._ring.publish(lines):
+            event.stream = stream
+            event.seq = seq
+            try:
+                line = encode_line(event)
+            except (ValueError, TypeError, RecursionError, OverflowError):
+                line = self._stand_in(event)
+            lines = lines + line if lines else line
+        if not ring.publish(lines):
             self._flusher.wake()
-            return reasons.RING_FULL if len(lines) <= self._ring.capacity else reasons.EVENT_TOO_LARGE
-        if self._ring.crowded:
-            self._flusher.wake()
+            return reasons.RING_FULL if len(lines) <= ring.capacity else reasons.EVENT_TOO_LARGE
         self.seq = slot.last_seq = seq
+        if ring.crowded:
+            self._flusher.wake()
         counts = self.counts
         counts[RING_BYTES] += len(lines)
         for event in events:
-            counts[EVENTS_GOOD if event.lane == "good" else EVENTS_BAD] += 1
             if event.reason:
+                counts[EVENTS_BAD] += 1
                 counts[REASON_INDEX[event.reason]] += 1
-            for flag in event.flags:
-                counts[REASON_INDEX[flag]] += 1
+            else:
+                counts[EVENTS_GOOD] += 1
+            if event.flags:
+                for flag in event.flags:
+                    counts[REASON_INDEX[flag]] += 1
         return ""
 
-    def _line(self, event: Event, seq: int) -> bytes:
-        event.stream = self.stream
-        event.seq = seq
-        try:
-            return encode_line(event)
-        except (ValueError, TypeError, RecursionError, OverflowError):
-            self.counts[REASON_INDEX[reasons.UNENCODABLE]] += 1
-            return encode_line(Event(
-                id=event.id, stream=self.stream, seq=seq, event=event.event, lane="bad", reason=reasons.UNENCODABLE,
-                timestamp=event.received_at, received_at=event.received_at, source=event.source,
-            ))
+    def _stand_in(self, event: Event) -> bytes:
+        """The line of an event that cannot be encoded: what names it, in ASCII."""
+        self.counts[REASON_INDEX[reasons.UNENCODABLE]] += 1
+        ident, name, source = (
+            text.encode("ascii", "replace").decode() for text in (event.id, event.event, event.source)
+        )
+        return encode_line(Event(
+            id=ident, stream=self.stream, seq=event.seq, event=name, lane="bad", reason=reasons.UNENCODABLE,
+            timestamp=event.received_at, received_at=event.received_at, source=source,
+        ))
 
     def wait_durable(self, timeout_s: float) -> bool:
         """Wait until everything this writer has published survives a power cut. False: nobody knows."""
