@@ -25,7 +25,7 @@ import click
 
 import tracker
 from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags
-from tracker.cli_reading import tail
+from tracker.cli_reading import tail, trace, verify
 from tracker.interpreter import refusal
 
 
@@ -170,7 +170,8 @@ def check(given: Given) -> None:
                f"(version {settings.version})")  # fmt: skip
 
 
-main.add_command(tail)
+for command in (tail, trace, verify):
+    main.add_command(command)
 
 
 # --- starting --------------------------------------------------------------------------------------------------------

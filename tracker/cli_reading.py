@@ -5,12 +5,13 @@ Part of the one door to the terminal: ``cli.py`` and ``cli_*.py`` print, nobody 
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,8 @@ from tracker.cli_given import FOUND, Given, console, fail, settings_flags
 from tracker.terminal.safe import safe
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from tracker.journal.tail import Entry, Tail
 
 POLL_S = 0.1
@@ -78,6 +81,89 @@ def tail(
         pass
     finally:
         reader.close()
+
+
+@click.command()
+@settings_flags(serving=False)
+@click.option("--all", "everything", is_flag=True, help="Search the whole journal, not only around the id's own time.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.argument("event_id")
+def trace(given: Given, event_id: str, everything: bool, as_json: bool) -> None:
+    """Find an event: its place in the journal, and who has it.
+
+    EVENT_ID is what the reply said in X-Event-Id, or its last 8 characters or more, as `tracker tail` shows them. For
+    each collector: delivered, waiting (how far behind), dead (refused for ever, and why), lost (in a gap), or not
+    subscribed. The collectors are those that the data folder was last served with, unless --config names a file.
+
+    \b
+    tracker trace 01a1fb11-f386-7000-ab68-c36f9719a68a
+    tracker trace c36f9719a68a --json | jq '.occurrences[].collectors'
+
+    \b
+    JSON: {"id", "narrowed", "searched_bytes", "streams", "occurrences": [
+      {"id", "stream", "seq", "offset", "size", "segment", "position", "place": "journal" | "ring", "intact",
+       "event", "lane", "reason", "received_at", "collectors": [
+         {"collector", "state": "delivered" | "waiting" | "dead" | "lost" | "not_subscribed",
+          "detail", "bytes_behind"}]}]}
+
+    Exit codes: 0 found; 1 not found, or there is no journal; 2 no id.
+    """
+    from tracker.journal import trace as tracing
+    from tracker.terminal import trace_report
+
+    settings = given.served()
+    folder = given.data_dir()
+    need_journal(folder)
+    try:
+        with progress("Searching") as advance:
+            found = tracing.find(folder, event_id.lstrip("\u2026"), settings.tracker.collectors, everything=everything,
+                                 progress=advance)  # fmt: skip
+    except tracing.NoId as error:
+        raise click.BadParameter(str(error), param_hint="EVENT_ID") from error
+    except OSError as error:
+        fail(f"{error.filename or folder}: {error.strerror or error}", FOUND)
+    if as_json:
+        show_json(found)
+    elif found.occurrences:
+        console().print(trace_report.report(found), soft_wrap=True)
+    if not found.occurrences:
+        if not as_json:
+            click.echo(trace_report.not_found(found), err=True)
+        sys.exit(FOUND)
+
+
+@click.command()
+@settings_flags(serving=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def verify(given: Given, as_json: bool) -> None:
+    """Audit the journal: all there, once, and in order?
+
+    Looks at every durable byte: checksums, numbers without a gap, lines, seals, ids, and files that do not belong. It
+    changes nothing, may run beside the tracker, and says what it did not look at.
+
+    \b
+    tracker verify --data-dir /var/lib/tracker
+    tracker verify --json | jq .counts
+
+    \b
+    JSON: {"data_dir", "streams", "sealed", "segments", "bytes", "events", "bad_lane", "oldest", "newest", "clean",
+           "counts": {KIND: number}, "notes": [text], "unchecked": [text],
+           "findings": [{"kind", "message", "stream", "offset", "path"}]}   at most 1000 of a kind
+
+    Exit codes: 0 no findings; 1 findings, or there is no journal.
+    """
+    from tracker.journal import verify as verifying
+    from tracker.terminal import audit_report
+
+    folder = given.data_dir()
+    need_journal(folder)
+    with progress("Checking") as advance:
+        report = verifying.audit(folder, advance)
+    if as_json:
+        show_json(report)
+    else:
+        console().print(audit_report.report(report), soft_wrap=True)
+    sys.exit(0 if report.clean else FOUND)
 
 
 def run_tail(journal: Tail, count: int, following: bool, text: bool) -> None:
@@ -155,3 +241,38 @@ def need_journal(folder: Path) -> None:
     """Exit with 1 unless the data folder has a journal."""
     if not (folder / "journal").is_dir():
         fail(f"{folder}: there is no journal here; start `tracker serve`, or name its folder with --data-dir", FOUND)
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error if that is a terminal and the work takes longer than a second."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    out = console(stderr=True)
+    bar = Progress(TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=out, transient=True)
+    began = time.monotonic()
+    shown_at = began
+    task: TaskID | None = None
+
+    def advance(done: int, total: int) -> None:
+        nonlocal task, shown_at
+        now = time.monotonic()
+        if not out.is_terminal or now - began < 1 or now - shown_at < 0.1:
+            return
+        shown_at = now
+        if task is None:
+            bar.start()
+            task = bar.add_task(what)
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield advance
+    finally:
+        bar.stop()
+
+
+def show_json(value: Any) -> None:
+    """A value as one JSON object, for people and programs."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=1))
