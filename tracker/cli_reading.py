@@ -108,7 +108,7 @@ def trace(given: Given, event_id: str, everything: bool, as_json: bool) -> None:
 
     Exit codes: 0 found; 1 not found, or there is no journal; 2 no id.
     """
-    from tracker.journal import trace as tracing
+    from tracker.journal import tracing
     from tracker.terminal import trace_report
 
     settings = given.served()

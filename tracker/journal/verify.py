@@ -26,7 +26,7 @@ from tracker.journal import segment
 from tracker.journal.fingerprints import Fingerprints, fingerprint
 from tracker.journal.reader import JournalReader
 from tracker.journal.report import MAX_LISTED, Findings, Report
-from tracker.journal.trace import made_at_ms
+from tracker.journal.tracing import made_at_ms
 from tracker.journal.verify_stream import StreamAudit
 
 MAX_IDS: Final = 16_777_216

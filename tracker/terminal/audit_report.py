@@ -16,8 +16,8 @@ def report(audit: Report) -> Text:
     text = Text()
     total = sum(audit.counts.values())
     text.append(_many(total, "finding") if total else "No findings", "bold red" if total else "bold green")
-    text.append(f" in {_many(audit.events, 'event')} ({audit.bad_lane:,} in the bad lane) of "
-                f"{_many(audit.streams, 'stream')}, {_many(audit.segments, 'segment')}, {audit.bytes:,} bytes")  # fmt: skip
+    size = ", ".join((_many(audit.streams, "stream"), _many(audit.segments, "segment"), _many(audit.bytes, "byte")))
+    text.append(f" in {_many(audit.events, 'event')} ({audit.bad_lane:,} in the bad lane) of {size}")
     if audit.events:
         text.append(f", from {safe(audit.oldest)} to {safe(audit.newest)}")
     text.append(".\n")

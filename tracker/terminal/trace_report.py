@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from tracker.journal.standing import Standing
-from tracker.journal.trace import Found, Occurrence
+from tracker.journal.tracing import Found, Occurrence
 from tracker.terminal.safe import safe
 
 _STYLES = {"delivered": "green", "waiting": "yellow", "dead": "red", "lost": "red", "not_subscribed": "dim"}
