@@ -52,8 +52,8 @@ browser: $(VENV)/.test.stamp $(VENV)/.browser.stamp  ## the tests with a real Ch
 fault: $(VENV)/.test.stamp  ## the tests that kill, fill disks and tear writes
 	@$(PY) -m pytest tests/fault
 
-bench-micro: $(VENV)/.bench.stamp  ## what one hit costs, part by part (pyperf)
-	@$(PY) -m bench.micro
+bench-micro: $(VENV)/.bench.stamp  ## what one hit costs, part by part (pyperf; BENCH=--fast for a first look)
+	@$(PY) -m bench.micro $(BENCH)
 
 ci:  ## everything that CI runs, as CI runs it
 	@bash .ci/run

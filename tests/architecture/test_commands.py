@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import runpy
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from pytest import MonkeyPatch as Monkey
+
+from tracker import interpreter
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,3 +82,18 @@ def test_a_python_without_venv_is_refused_with_the_repair(monkeypatch: Monkey) -
     refusal = runpy.run_path(str(ROOT / "ci" / "python_check.py"))["refusal"]
     monkeypatch.setitem(sys.modules, "ensurepip", None)
     assert refusal().endswith("apt-get install python{}.{}-venv".format(*sys.version_info))
+
+
+def test_all_who_speak_of_python_versions_say_the_same() -> None:
+    """The package's metadata, the refusal before the set-up, and the refusal of the installed tracker."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", "utf-8")
+    oldest, newest = interpreter.OLDEST, interpreter.NEWEST
+    assert setup["options"]["python_requires"] == ">={}.{},<{}.{}".format(*oldest, newest[0], newest[1] + 1)
+    named = re.findall(r"Python :: (\d+)\.(\d+)$", setup["metadata"]["classifiers"], re.MULTILINE)
+    assert [(int(major), int(minor)) for major, minor in named] == [(3, n) for n in range(oldest[1], newest[1] + 1)]
+    before = (ROOT / "ci" / "python_check.py").read_text("utf-8")
+    assert f"{oldest} <= sys.version_info[:2] <= {newest}" in before
+    versions = re.search(r"^for version in (.*); do$", (ROOT / "ci" / "pythons").read_text("utf-8"), re.MULTILINE)
+    assert versions
+    assert versions[1].split() == [f"3.{n}" for n in range(oldest[1], newest[1] + 1)]
