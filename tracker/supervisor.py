@@ -35,7 +35,7 @@ log = logging.getLogger("tracker.supervisor")
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 GOOD_AFTER_S = 10.0
-BIND_PATIENCE_S = 1.5
+BIND_PATIENCE_S = 2.5
 """How long a busy port is waited for: a predecessor that was killed needs a moment to let go."""
 
 

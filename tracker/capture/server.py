@@ -112,6 +112,9 @@ class Capture(BaseApplication):
 
 
 def _die_with_parent(arbiter: Arbiter, _worker: ThreadWorker) -> None:
+    # Until the worker has handlers of its own, the arbiter's would swallow these, and a stop would wait for its grace.
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     die_with_parent(signal.SIGTERM, arbiter.pid)
 
 
