@@ -1,0 +1,117 @@
+"""Bodies: bytes to the top-level fields of a JSON object or a form.
+
+Rules
+1. Never raises. What is not JSON or a form in UTF-8 is ``invalid_body``; what is nested too deeply, holds too many
+   values or a number beyond 64 bits (or beyond a double) is ``body_too_complex``.
+2. ``text/plain`` is JSON: ``navigator.sendBeacon`` and ``fetch`` without preflight send it so. A body without a type is
+   JSON if it begins with ``{``, else a form.
+3. Text that leaves here has no control character but tab, newline and carriage return, which a person may have typed
+   and which JSON writes as escapes; the rest became U+FFFD, flagged ``cleaned``. Escaped halves of surrogate pairs are
+   ``invalid_body``.
+4. Of a key that comes twice in JSON the last wins, as in JavaScript; in a form the first, and the event is flagged
+   ``repeated_parameter``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from falcon.util.uri import parse_query_string
+
+from tracker import reasons
+from tracker.capture.text import REPLACEMENT, mark
+from tracker.capture.values import MAX_INTEGER, MIN_INTEGER
+from tracker.settings.model import Limits
+
+_DECODE = msgspec.json.Decoder().decode
+_POISON = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def read(body: bytes, content_type: str | None, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
+    """The fields of a body, cleaned; or the reason why there are none."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind in ("application/json", "text/plain") or kind.endswith("+json"):
+        return _json(body, limits, flags)
+    if kind == "application/x-www-form-urlencoded":
+        return _form(body, limits, flags)
+    if not kind:
+        return _json(body, limits, flags) if body.lstrip()[:1] == b"{" else _form(body, limits, flags)
+    return reasons.INVALID_BODY
+
+
+def clean_property(text: str, flags: list[str]) -> str:
+    """Text for a property: rule 3."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _POISON.sub(REPLACEMENT, text)
+    if REPLACEMENT in text:
+        mark(flags, reasons.CLEANED)
+    return text
+
+
+def _form(body: bytes, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return reasons.INVALID_BODY
+    if text.count("&") >= limits.max_query_parameters:
+        return reasons.TOO_MANY_PARAMETERS
+    fields: dict[str, Any] = {}
+    for key, value in parse_query_string(text, keep_blank=True, csv=False).items():
+        if isinstance(value, list):
+            mark(flags, reasons.REPEATED_PARAMETER)
+            value = value[0]
+        fields[clean_property(key, flags)] = clean_property(value, flags)
+    return fields
+
+
+def _json(body: bytes, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
+    try:
+        fields = _DECODE(body.removeprefix(b"\xef\xbb\xbf"))
+        if not isinstance(fields, dict):
+            return reasons.INVALID_BODY
+        return _Cleaner(limits, flags).mapping(fields, 1)
+    except (_TooComplex, RecursionError):
+        return reasons.BODY_TOO_COMPLEX
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        # The one message for 1e999 and for integers of thousands of digits: valid JSON, and no number of ours.
+        return reasons.BODY_TOO_COMPLEX if "out of range" in str(error) else reasons.INVALID_BODY
+
+
+class _TooComplex(Exception):
+    """More than the limits allow."""
+
+
+class _Cleaner:
+    """One walk over a decoded body: cleans texts, counts values, bounds depth and integers."""
+
+    __slots__ = ("_depth", "_flags", "_values")
+
+    def __init__(self, limits: Limits, flags: list[str]) -> None:
+        self._values = limits.max_json_values
+        self._depth = limits.max_json_depth
+        self._flags = flags
+
+    def mapping(self, fields: dict[str, Any], depth: int) -> dict[str, Any]:
+        self._descend(len(fields), depth)
+        flags = self._flags
+        return {clean_property(key, flags): self._value(value, depth) for key, value in fields.items()}
+
+    def _descend(self, values: int, depth: int) -> None:
+        self._values -= values
+        if self._values < 0 or depth > self._depth:
+            raise _TooComplex
+
+    def _value(self, value: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return clean_property(value, self._flags)
+        if isinstance(value, dict):
+            return self.mapping(value, depth + 1)
+        if isinstance(value, list):
+            self._descend(len(value), depth + 1)
+            return [self._value(item, depth + 1) for item in value]
+        if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
+            raise _TooComplex
+        return value
