@@ -38,8 +38,10 @@ def main() -> int:
             print(f"{script.name} failed with {done.returncode}", file=sys.stderr)
             return 1
         print(f"   {time.monotonic() - began:.0f} s", file=sys.stderr)
-        for bench in pyperf.BenchmarkSuite.load(str(target)).get_benchmarks():
-            rows.append((script.stem, bench.get_name(), bench.median() * 1e6, bench.median_abs_dev() * 1e6))
+        rows += [
+            (script.stem, bench.get_name(), bench.median() * 1e6, bench.median_abs_dev() * 1e6)
+            for bench in pyperf.BenchmarkSuite.load(str(target)).get_benchmarks()
+        ]
     print(f"Python {platform.python_version()}, {machine()}\n")
     print("| script | what | median, us | median abs. deviation, us |\n|---|---|---:|---:|")
     for stem, name, median, deviation in rows:

@@ -2,7 +2,7 @@
 
     python bench/micro/ring.py [pyperf options]
 
-The journal lies on /dev/shm, so that the figures are the code's and not a disk's; ``sync`` therefore costs nothing here.
+The journal lies on /dev/shm, so that the figures are the code's and not a disk's; a sync costs nothing there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from tracker.settings.model import Tracker
 CAPACITY = 1 << 24
 HEADERS = {
     "host": "t.example.com",
-    "user-agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+    "user-agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0.0.0 Safari/537.36",
     "referer": "https://news.example.org/",
     "accept-language": "en-US,en;q=0.9",
 }

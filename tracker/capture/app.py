@@ -125,7 +125,7 @@ class Hits:
         if not length and "HTTP_TRANSFER_ENCODING" not in req.env:
             return b"", ""
         if length:
-            if not length.isdecimal():
+            if not (length.isascii() and length.isdecimal()):
                 return b"", reasons.INVALID_BODY
             if int(length) > self._max_body_bytes:
                 return b"", reasons.BODY_TOO_LARGE
@@ -220,7 +220,7 @@ def build(
     Tests bring an id source (ms -> id) and a clock (Unix ms) of their own.
     """
     app = falcon.App()
-    app.resp_options.default_media_type = None  # type: ignore[assignment]  # a redirect has no body and no type
+    app.resp_options.default_media_type = falcon.MEDIA_TEXT  # of an empty redirect: WSGI wants some type
     app.add_error_handler(ConnectionResetError, _unanswered)
     app.add_route("/-/healthz", Health())
     app.add_route("/-/readyz", Ready(settings, rings))
