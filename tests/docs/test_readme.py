@@ -69,6 +69,15 @@ def test_the_curl_line_asks_the_default_address_and_a_default_route() -> None:
     assert event.context.ip == "127.0.0.0"
 
 
+def test_the_tracker_prints_the_same_curl_line() -> None:
+    """What one reads and what one sees are one line to copy."""
+    from tracker.settings.load import load
+    from tracker.terminal.banner import try_it
+
+    settings = load(None, None, {}, {}, ())
+    assert try_it(settings, f"http://{settings.tracker.bind}") == curl_line()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_relative_links_lead_somewhere(page: Path) -> None:
     """A link in README, change log or docs names a file that is there, or a page that is generated."""
