@@ -24,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
 from tracker import disk
 from tracker.capture.server import die_with_parent
 from tracker.settings import load
@@ -172,8 +174,14 @@ class Supervisor:
     def _reload(self) -> None:
         if self._reread is None:
             return
+        was = self._settings.tracker
         try:
-            self._settings = self._reread()
+            new = self._reread()
+            if (new.tracker.bind, new.tracker.data_dir) != (was.bind, was.data_dir):
+                log.warning("a new bind or data_dir takes a restart; until then the old ones stay")
+                same = {"bind": was.bind, "data_dir": was.data_dir}
+                new = msgspec.structs.replace(new, tracker=msgspec.structs.replace(new.tracker, **same))
+            self._settings = new
             self._write_dump()
         except SettingsError as error:
             log.error("the new settings are refused, the last good ones stay\n%s", error)

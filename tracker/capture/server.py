@@ -93,8 +93,8 @@ class Capture(BaseApplication):
         if self._reread is not None:
             try:
                 self._settings = self._reread()
-            except (Exception, SystemExit):
-                log.exception("the new settings cannot be read; the last good ones stay")
+            except (Exception, SystemExit) as error:
+                log.error("the new settings are refused, the last good ones stay\n%s", error)
         super().reload()
 
     def load(self) -> Any:

@@ -68,6 +68,8 @@ class JournalReader:
         alive = set(found)
         for stream in [stream for stream in self._seals if stream not in alive]:
             del self._seals[stream]
+        for stream in [stream for stream in self._rings if stream in self._seals]:
+            self._rings.pop(stream).close()  # the seal has the last word
         self._indexes = {key: index for key, index in self._indexes.items() if key[0] in alive}
         return found
 
