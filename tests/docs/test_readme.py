@@ -119,3 +119,19 @@ def test_every_default_path_of_the_tutorial_is_a_default_route() -> None:
         expected = {"a pixel": 200, "a redir": 302, "204": 204}[says[:7].strip()]
         assert answer.reply.fixed.status == expected, target
         assert [event.lane for event in answer.events] == ["good"], target
+
+
+def test_the_tutorials_mistake_is_answered_as_it_says() -> None:
+    """A price that is no number: the pixel all the same, the reason in a header, the event in the bad lane."""
+    from tracker.capture.endpoint import Endpoint
+    from tracker.capture.hit import Hit
+    from tracker.settings.load import load
+
+    tutorial = (ROOT / "docs" / "tutorial" / "first-event.md").read_text("utf-8")
+    url = urlsplit(next(line for line in tutorial.splitlines() if "price=cheap" in line).split("'")[1])
+    endpoint = Endpoint(load(None, None, {}, {}, ()), lambda _: "00000000-0000-7000-8000-000000000000")
+    answer = endpoint.answer(Hit("GET", url.path, url.query, {}, b"", "127.0.0.1", 1_700_000_000_000))
+    assert answer.reply.fixed.status == 200
+    assert ("X-Tracker-Reason", "invalid_field") in answer.reply.extra
+    (event,) = answer.events
+    assert (event.lane, event.reason) == ("bad", "invalid_field")
