@@ -142,7 +142,7 @@ def _texts(value: Any) -> list[str | int | float]:
         return [value] if value else []
     if isinstance(value, list):
         return [text for item in value if not isinstance(item, list) for text in _texts(item)]
-    return []
+    return [""] if value else []  # an object is there, and is no text
 
 
 # --- the operators -----------------------------------------------------------------------------------------------
