@@ -238,9 +238,9 @@ class Loop:
                     self._batch.append(Item(event, line))
                     self._places.append((stream, start))
                     self._batch_bytes += len(line)
-            self._ahead[stream] = Position(at, seq)
-            if len(self._batch) >= BATCH_EVENTS or self._batch_bytes >= BATCH_BYTES:
-                self._hand_over()
+                    if len(self._batch) >= BATCH_EVENTS or self._batch_bytes >= BATCH_BYTES:
+                        self._ahead[stream] = Position(at, seq)
+                        self._hand_over()
         self._ahead[stream] = Position(chunk.end, seq)
         return True
 
