@@ -94,20 +94,19 @@ def serve(given: Given, tail: bool | None) -> None:
 
     log_to_stderr()
     settings = given.checked()
-    listener = listen(settings.tracker.bind)
     folder = Path(settings.tracker.data_dir)
     targets = {
         name: shortened(str(getattr(registry.build(name, each, folder), "target", "")))
         for name, each in settings.tracker.collectors.items()
     }
-    port = listener.getsockname()[1]  # `--bind 127.0.0.1:0` takes any free one
-    console(stderr=True).print(banner(tracker.__version__, settings, port, targets), soft_wrap=True)
-    try:
-        code = supervisor.serve(settings, listener, tail=sys.stdout.isatty() if tail is None else tail,
-                                reread=given.checked)  # fmt: skip
-    except OSError as error:
-        fail_on_disk(settings.tracker.data_dir, error)
-    sys.exit(code)
+    watching = sys.stdout.isatty() if tail is None else tail
+    with listen(settings.tracker.bind) as listener:
+        port = listener.getsockname()[1]  # `--bind 127.0.0.1:0` takes any free one
+        console(stderr=True).print(banner(tracker.__version__, settings, port, targets), soft_wrap=True)
+        try:
+            sys.exit(supervisor.serve(settings, listener, tail=watching, reread=given.checked))
+        except OSError as error:
+            fail_on_disk(settings.tracker.data_dir, error)
 
 
 @main.command()

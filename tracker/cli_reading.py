@@ -111,15 +111,17 @@ def trace(given: Given, event_id: str, everything: bool, as_json: bool) -> None:
     from tracker.journal import tracing
     from tracker.terminal import trace_report
 
-    settings = given.served()
+    event_id = event_id.lstrip("\u2026")
+    try:
+        tracing.check_id(event_id)
+    except tracing.NoId as error:
+        raise click.BadParameter(str(error), param_hint="EVENT_ID") from error
+    collectors = given.served().tracker.collectors
     folder = given.data_dir()
     need_journal(folder)
     try:
         with progress("Searching") as advance:
-            found = tracing.find(folder, event_id.lstrip("\u2026"), settings.tracker.collectors, everything=everything,
-                                 progress=advance)  # fmt: skip
-    except tracing.NoId as error:
-        raise click.BadParameter(str(error), param_hint="EVENT_ID") from error
+            found = tracing.find(folder, event_id, collectors, everything=everything, progress=advance)
     except OSError as error:
         fail(f"{error.filename or folder}: {error.strerror or error}", FOUND)
     if as_json:

@@ -98,9 +98,14 @@ def find(
 
     ``everything``: also outside the id's own time.
     """
+    check_id(event_id)
+    return _Search(data_dir, event_id, collectors, progress).run(everything)
+
+
+def check_id(event_id: str) -> None:
+    """Raises ``NoId`` for a text that no event can have as its id."""
     if not _ID.fullmatch(event_id):
         raise NoId("an id is 1 to 64 letters, digits and . _ : - (see X-Event-Id, or its end in `tracker tail`)")
-    return _Search(data_dir, event_id, collectors, progress).run(everything)
 
 
 def made_at_ms(event_id: str) -> int | None:
