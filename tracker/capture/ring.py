@@ -130,7 +130,7 @@ class Ring:
         return True
 
     def _look(self, size: int) -> bool:
-        """Look how much the flusher has freed; whether ``size`` bytes fit. Grants so little that it looks again in time."""
+        """Look how much the flusher has freed; whether ``size`` bytes fit. Grants little, to look again in time."""
         free = self.capacity - (self._at - self._words[_DURABLE])
         self.crowded = free < self.capacity // 2
         self._room = min(free, max(size, 65_536 if self.crowded else self.capacity // 2))
