@@ -100,6 +100,8 @@ def kind(of: types.Type) -> str:
             return ", ".join(["integer" if isinstance(of, types.IntType) else "number", *bounds])
         case types.StrType(pattern=pattern):
             return f"text matching `{pattern}`" if pattern else "text"
+        case types.BytesType():
+            return "bytes in base64"
         case types.BoolType():
             return "`true` or `false`"
         case types.NoneType():
@@ -117,7 +119,7 @@ def kind(of: types.Type) -> str:
             return f"[{cls.__name__}](#{anchor(cls)})"
         case types.UnionType(types=options):
             return " or ".join(kind(option) for option in options if not isinstance(option, types.NoneType))
-        case types.AnyType():
+        case types.AnyType() | types.RawType():
             return "anything"
     raise TypeError(f"no phrase for {of}: add one to docs/fields.py")
 

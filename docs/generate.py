@@ -215,7 +215,7 @@ def event_page() -> str:
 
 JOURNAL = (
     "tracker.journal.segment", "tracker.capture.ring", "tracker.journal.slot", "tracker.journal.seal",
-    "tracker.journal.cursor", "tracker.counters",
+    "tracker.journal.cursor", "tracker.delivery.losses", "tracker.delivery.status", "tracker.counters",
 )  # fmt: skip
 """Modules whose files an operator finds under the data folder."""
 
@@ -236,6 +236,11 @@ def journal_page() -> str:
             shown = number(constant, getattr(module, constant))
             if shown:
                 lines += [f"`{constant}` = `{shown}`", f": {text}", ""]
+        for thing in public_classes(module).values():
+            if issubclass(thing, msgspec.Struct) and name.startswith("tracker.delivery."):  # a line or file people read
+                lines += [f"### {thing.__name__}", "", fields.summary(thing), ""]
+                for row in fields.rows(thing):
+                    lines += entry(row.name, [row.kind], row.help)
     return "\n".join(lines)
 
 
