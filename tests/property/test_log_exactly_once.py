@@ -63,6 +63,8 @@ class MortalOs:
         self.dead = False
         self._die_at, self._how, self._fail_at = die_at, how, fail_at
         self._open: set[int] = set()
+        self.synced: dict[int, int] = {}
+        """What a power cut leaves: size by inode at the last sync."""
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(os, name)
@@ -78,7 +80,7 @@ class MortalOs:
         if self.dead:
             raise Killed
         if name in ("fsync", "fdatasync"):
-            real = _no_sync  # a kill takes nothing out of the page cache
+            real = self._note_sync  # a kill takes nothing out of the page cache: no need to wait for the disk
         half = self._how == "half" and name in ("write", "pwrite")
         if self._how == "half" and not half:
             return real(*args, **kwargs)
@@ -93,6 +95,10 @@ class MortalOs:
         if half:
             real(args[0], bytes(args[1])[: len(args[1]) // 2], *args[2:])
         raise Killed
+
+    def _note_sync(self, fd: int) -> None:
+        status = os.fstat(fd)
+        self.synced[status.st_ino] = status.st_size
 
     def open(self, path: Any, flags: int, mode: int = 0o777) -> int:
         if flags & (os.O_CREAT | os.O_TRUNC):
@@ -117,8 +123,12 @@ class MortalOs:
         self._open.clear()
 
 
-def _no_sync(fd: int) -> None:
-    """Waits for no disk."""
+def cut_power(folder: Path, synced: dict[int, int]) -> None:
+    """Take from the files what no sync had covered."""
+    for path in folder.iterdir():
+        kept = synced.get(path.stat().st_ino, 0)
+        if path.stat().st_size > kept:
+            os.truncate(path, kept)
 
 
 @contextmanager
@@ -207,6 +217,25 @@ def test_a_loop_killed_in_any_call_logs_each_event_once(
     assert die_at > 5
 
 
+def test_a_power_cut_in_any_call_costs_a_synced_log_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With ``fsync: commit`` what was not synced had not counted as delivered, and comes again."""
+    die_at, survived = 0, False
+    while not survived:
+        die_at += 1
+        data = tmp_path_factory.mktemp("cut")
+        journal = MemoryJournal()
+        journal.append(STREAMS[0], *(item.event for item in events(STREAMS[0], 1, 3)))
+        first, mortal = MortalOs(), MortalOs(die_at)
+        _drain(data, journal, first, OPTIONS["synced"])
+        for stream in STREAMS[:2]:
+            journal.append(stream, *(item.event for item in events(stream, 4, 8)))
+        survived = _drain(data, journal, mortal, OPTIONS["synced"])
+        cut_power(data / "log", first.synced | mortal.synced)
+        _drain(data, journal, MortalOs(), OPTIONS["synced"])
+        assert lines(data / "log") == {STREAMS[0]: list(range(1, 9)), STREAMS[1]: list(range(1, 6))}, f"cut in {die_at}"
+    assert die_at > 5
+
+
 def _drain(data: Path, journal: MemoryJournal, mortal: MortalOs, options: dict[str, Any]) -> bool:
     """Deliver all there is, in small batches, the cursor saved after each; whether it survived."""
     stop = threading.Event()
@@ -264,6 +293,7 @@ class LogMachine(RuleBasedStateMachine):
         self.acked = dict.fromkeys(STREAMS, 0)  # and came back from it
         self.moves = 0
         self.options: dict[str, Any] = {}
+        self.synced: dict[int, int] = {}
 
     @initialize(options=st.sampled_from(list(OPTIONS.values())))
     def choose(self, options: dict[str, Any]) -> None:
@@ -271,6 +301,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def _process(self, mortal: MortalOs, batches: Sequence[dict[str, tuple[int, int]]], *, ordered_end: bool) -> None:
         """One life of the collector's process."""
+        mortal.synced = self.synced
         with running_on(mortal):
             one = collector(self.data, **self.options)
             try:
@@ -318,6 +349,12 @@ class LogMachine(RuleBasedStateMachine):
     def fail(self, data: st.DataObject, fails: frozenset[int]) -> None:
         """A life on a disk that is full now and then."""
         self._process(MortalOs(fail_at=fails), self._batches(data, 2), ordered_end=True)
+
+    @precondition(lambda self: self.options.get("fsync") == "commit" and (self.data / "log").exists())
+    @rule()
+    def cut_power(self) -> None:
+        """Between two lives, whether the last one had ended well or not."""
+        cut_power(self.data / "log", self.synced)
 
     @precondition(lambda self: (self.data / "log/events.ndjson").exists())
     @precondition(lambda self: (self.data / "delivery/log/memory.json").exists())

@@ -521,6 +521,26 @@ def test_each_policy_syncs_as_often_as_it_says(
     assert disk.synced - opened == 2
 
 
+def test_lines_that_a_dead_process_left_are_synced_before_they_are_counted_on(
+    tmp_path: Path, make: Callable[..., LogCollector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the live file and in one that was moved away: they are not written again, so they have to stay."""
+    collector = make(fsync="commit")
+    collector.open()
+    collector.deliver(items(1, 2))
+    os.write(collector._fd, item(3).line)  # and killed before its sync
+    die(collector)
+    os.rename(tmp_path / "log/events.ndjson", tmp_path / "log/moved")
+    disk, synced = Disk(monkeypatch), []
+    real = disk.fdatasync
+    monkeypatch.setattr(disk, "fdatasync", lambda fd: (synced.append(os.fstat(fd).st_ino), real(fd)), raising=False)
+    collector = make(fsync="commit")
+    collector.open()
+    assert set(synced) == {path.stat().st_ino for path in (tmp_path / "log").iterdir()}
+    collector.deliver(items(1, 4))
+    assert ids(tmp_path / "log") == a(4, 4)
+
+
 def test_a_start_on_a_full_disk_succeeds_once_there_is_space(
     tmp_path: Path, make: Callable[..., LogCollector], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -263,7 +263,6 @@ class LogCollector:
                 memory.seqs, memory.size = dict(memory.before), 0
             memory.size = self._learn(fd, memory.size)
             if self._options.fsync is Fsync.COMMIT:
-                os.fdatasync(fd)
                 disk.sync_folder(self._path.parent)
             self._save()
         except BaseException:
@@ -304,14 +303,16 @@ class LogCollector:
             if len(torn) < 64:  # 64 MiB without a newline: no line of ours
                 torn.append(block[newline:])
             at += len(block)
-        if at == end:
-            return end
-        begins = b"".join(torn)[: len(_LINE_BEGINS)].rstrip(b"\0")
-        if _LINE_BEGINS.startswith(begins):
-            os.ftruncate(fd, end)
-            return end
-        os.write(fd, b"\n")  # not ours to cut
-        return at + 1
+        if at > end:
+            begins = b"".join(torn)[: len(_LINE_BEGINS)].rstrip(b"\0")
+            if _LINE_BEGINS.startswith(begins):
+                os.ftruncate(fd, end)
+            else:
+                os.write(fd, b"\n")  # not ours to cut
+                end = at + 1
+        if self._options.fsync is Fsync.COMMIT:
+            os.fdatasync(fd)  # whoever wrote these lines may have died before he did
+        return end
 
     def _note(self, content: bytes) -> None:
         seqs = self._memory.seqs
