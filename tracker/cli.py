@@ -1,4 +1,6 @@
-"""The commands. The only module that prints; what it prints is made in ``tracker.terminal``.
+"""The commands. Only ``cli.py`` and ``cli_*.py`` print; what they print is made in ``tracker.terminal``.
+
+Here is how the processes start; ``cli_reading`` has the commands that read the journal, ``cli_given`` what all share.
 
 Rules
 1. A command resolves its settings, calls one function of the library, shows the outcome, and exits with a code of the
@@ -60,10 +62,10 @@ def main() -> None:
     """Track hits, and prove it: pixels, clicks and events in, every answered one delivered.
 
     \b
-    tracker serve                                            start; in a second terminal:
-    curl -i 'http://127.0.0.1:8000/imp/c1/cr1.gif?price=2.50'   make an event
-    tracker tail                                             see it
-    tracker trace EVENT_ID                                   see who has it
+    tracker serve              start; then, in a second terminal:
+    curl -i 'http://127.0.0.1:8000/imp/c1/cr1.gif?price=2.50'
+    tracker tail               see the event
+    tracker trace EVENT_ID     see who has it
 
     \b
     Exit codes:  0  as asked              1  a problem was found, or nothing was

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import re
 import shutil
 from pathlib import Path
@@ -14,8 +16,11 @@ from tracker.event import Event, encode_line
 from tracker.journal import report as report_module
 from tracker.journal import segment
 from tracker.journal.fingerprints import Fingerprints, fingerprint
+from tracker.journal.reader import JournalReader
 from tracker.journal.report import KINDS, Kind, Report
 from tracker.journal.seal import Seal, write_seal
+from tracker.journal.tail import Tail
+from tracker.journal.tracing import find
 from tracker.journal.verify import audit
 from tracker.terminal import audit_report
 
@@ -434,6 +439,48 @@ def test_findings_are_listed_up_to_a_limit_and_counted_beyond(
     assert kinds(found) == {"unparsable": 6}
     assert len(found.findings) == 3
     assert "... and 3 more" in audit_report.report(found).plain
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_happens_to_a_file_the_readers_go_on(journal: Journal, seed: int) -> None:
+    """Random damage to one file of the journal: audit, tail and trace end without an error, and no event is invented."""
+    chance = random.Random(seed)
+    made = [journal.stream(segment_bytes=700), journal.stream(), journal.stream(segment_bytes=700)]
+    for number in range(8):
+        for stream in made:
+            stream.publish(properties={"fill": "x" * (number * 40)})
+            if number % 3:
+                stream.flush()
+    seal(made[2])
+    made[1].publish()
+    lines = {line for stream in made for line in stream.lines}
+    path = chance.choice(sorted(path for path in (journal.data_dir / "journal").rglob("*") if path.is_file()))
+    content = bytearray(path.read_bytes())
+    match chance.randrange(6):
+        case 0:
+            path.unlink()
+        case 1:
+            path.write_bytes(b"")
+        case 2:
+            path.write_bytes(content[: chance.randrange(len(content) + 1)])
+        case 3:
+            path.write_bytes(content + chance.randbytes(50))
+        case 4:
+            path.unlink()
+            path.mkdir()
+        case _:
+            for _ in range(3):
+                if content:
+                    content[chance.randrange(min(len(content), 5000))] ^= 1 << chance.randrange(8)
+            path.unlink()
+            path.write_bytes(content)
+    check(journal)
+    reader = JournalReader(journal.data_dir)
+    shown = Tail(reader).newest(1000)
+    reader.close()
+    assert {entry.line for entry in shown} <= lines
+    with contextlib.suppress(OSError):  # a folder where a segment should be: said, not swallowed
+        find(journal.data_dir, made[0].events[3].id, {}, everything=True)
 
 
 def test_progress_ends_at_the_whole(journal: Journal) -> None:
