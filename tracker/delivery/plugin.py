@@ -4,7 +4,12 @@ Rules
 1. ``open`` once, then ``deliver`` batch after batch, then ``close``; always from one thread.
 2. ``deliver`` returns only when every event of the batch is safe at the destination or named in its rejections.
 3. Delivery is at least once, in order within a stream. Be idempotent by event id, or by ``(stream, seq)``.
-4. A collector knows no journal, no cursor and no other collector.
+4. A collector knows no journal, no cursor and no other collector. One that counts each event exactly once remembers
+   the highest ``seq`` of each stream in its own transaction, and skips what is not above it.
+5. It may have an attribute ``target``, a text that says what it writes to: two with the same target are refused.
+6. Its options may refuse what their types cannot: a ``ValueError`` in ``__post_init__``, ``name: what is wrong``.
+
+``tracker.delivery.testing`` has doubles for tests.
 """
 
 from __future__ import annotations
