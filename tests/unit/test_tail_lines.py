@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,12 @@ def test_a_line_fits_and_keeps_what_matters(width: int) -> None:
     assert text.startswith("14:03:07.512  impression")
     assert text.endswith("[head]  …9f2c11aa03b4")
     assert f"  +{20 - text.count('=')}  " in text
+
+
+def test_the_first_dimension_and_the_first_sum_are_the_last_to_give_way() -> None:
+    """On 80 columns: the campaign and the price, in their usual order."""
+    event = msgspec.structs.replace(EVENT, flags=[])
+    assert line(event, 80).plain == "14:03:07.512  impression   campaign=c1  price=2.50 EUR  +3  …9f2c11aa03b4"
 
 
 def test_an_empty_event_is_a_line_too() -> None:

@@ -23,6 +23,7 @@ VALUE_CHARS = 40
 """Longest text of one dimension."""
 
 _MICROS, _NANOS = "_micros", "_nanos"
+_DIMENSION, _METRIC = "cyan", "green"
 
 
 def line(event: Event, width: int = 0) -> Text:
@@ -43,28 +44,44 @@ def line(event: Event, width: int = 0) -> Text:
     tail.append(safe(event.id[-ID_CHARS:]), "dim")
     middle = Text(no_wrap=True, end="")
     pairs = _pairs(event)
-    for shown, (name, value, style) in enumerate(pairs):
-        piece = f"{safe(name, VALUE_CHARS)}={safe(value, VALUE_CHARS)}"
-        if width and head.cell_len + middle.cell_len + tail.cell_len + cell_len(piece) + 6 > width:
-            middle.append(f"  +{len(pairs) - shown}", "dim")
-            break
-        middle.append("  ")
-        middle.append(f"{safe(name, VALUE_CHARS)}=", "dim")
-        middle.append(safe(value, VALUE_CHARS), style)
+    kept = _fitting(pairs, width - head.cell_len - tail.cell_len - len("  +99")) if width else set(range(len(pairs)))
+    for number, (name, value, style) in enumerate(pairs):
+        if number in kept:
+            middle.append(f"  {name}=", "dim")
+            middle.append(value, style)
+    if len(kept) < len(pairs):
+        middle.append(f"  +{len(pairs) - len(kept)}", "dim")
     return Text.assemble(head, middle, tail, no_wrap=True, overflow="ellipsis")
 
 
+def _fitting(pairs: list[tuple[str, str, str]], cells: int) -> set[int]:
+    """Which pairs to show in so much room: the first dimension, the first metric, then the others in order."""
+    metric = next((number for number, pair in enumerate(pairs) if pair[2] == _METRIC), 0)
+    kept: set[int] = set()
+    for number in sorted(range(len(pairs)), key=lambda number: (number not in (0, metric), number)):
+        name, value, _ = pairs[number]
+        cells -= cell_len(name) + cell_len(value) + len("  =")
+        if cells < 0:
+            break
+        kept.add(number)
+    return kept
+
+
 def _pairs(event: Event) -> list[tuple[str, str, str]]:
-    """Name, value and style of all dimensions and metrics; money in decimals, with the currency said once a sum."""
+    """Name, value and style of all dimensions and metrics, harmless; money in decimals, with its currency."""
     currency = event.dimensions.get("currency", "")
     paid = any(name.endswith((_MICROS, _NANOS)) for name in event.metrics)
-    pairs = [(name, value, "cyan") for name, value in event.dimensions.items() if not (paid and name == "currency")]
+    pairs = [
+        (safe(name, VALUE_CHARS), safe(value, VALUE_CHARS), _DIMENSION)
+        for name, value in event.dimensions.items() if not (paid and name == "currency")
+    ]  # fmt: skip
     for name, number in event.metrics.items():
         amount = _money(name, number)
-        if amount is None:
-            pairs.append((name, str(number), "green"))
+        if amount is not None:
+            name, shown = name.rsplit("_", 1)[0], f"{amount} {currency}".rstrip()
         else:
-            pairs.append((name.rsplit("_", 1)[0], f"{amount} {currency}".rstrip(), "green"))
+            shown = str(number)
+        pairs.append((safe(name, VALUE_CHARS), safe(shown, VALUE_CHARS), _METRIC))
     return pairs
 
 
