@@ -1,0 +1,170 @@
+"""Where a redirect may go: absolute http(s) URLs of listed hosts, and nothing that two parsers could read in two ways.
+
+Rules
+1. Accepted is what matches one narrow grammar: ``http(s)://host[:port][/path][?query][#fragment]``, at most 2,048
+   characters when sent. No userinfo, no backslash, no control character or surrogate, nothing non-ASCII or
+   percent-encoded before the path, no IPv6, no IPv4 but the plain four decimals, no trailing dot, nothing invisible.
+2. The host (with its port, if that is not the scheme's own) is on the list: equal to an entry, or below the suffix of a
+   ``*.suffix`` entry. The suffix itself is not below itself; an ``xn--`` label (IDNA) is only taken where an entry
+   writes it out, since only a browser knows which of those are valid.
+3. What is sent is the URL written anew from its parts, pure ASCII, always with a path: never the input.
+4. A destination that was percent-encoded once too often (ad servers do it) is decoded once more, then judged alike.
+5. A parameter that comes twice is refused: two readers could take two values.
+
+The grammar is a part of WHATWG's URL Standard on which RFC 3986, curl and browsers agree about the host.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from falcon.util.uri import decode
+
+from tracker.capture.text import REPLACEMENT
+
+MAX_URL_CHARS = 2048
+
+# RFC 1123 labels: an underscore is not for hosts.
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
+# WHATWG 3.5, "ends in a number": a browser takes such a host for an IPv4 address, whatever stands before.
+_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+# ASCII, or the long s (U+017F) would be an `s`.
+_URL = re.compile(r"(https?)://([^/?#]+)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.ASCII)
+_OVER_ENCODED = re.compile(r"https?%3a", re.IGNORECASE | re.ASCII)
+_DEFAULT_PORT = {"http": 80, "https": 443}
+# What WHATWG's percent-encode sets have in paths, queries and fragments, together; ``%`` stays as it is.
+_UNSAFE = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z_a-z~\[\]]")
+
+
+class Destination(NamedTuple):
+    """A URL taken apart; ``host`` is lower-case ASCII, ``port`` 0 if it is the scheme's own."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+    """With its ``?``, or empty."""
+    fragment: str
+    """With its ``#``, or empty."""
+
+    def location(self, added: str = "") -> str:
+        """The URL as it is sent; ``added`` (``name=value&...``, already encoded) goes to the end of the query."""
+        port = f":{self.port}" if self.port else ""
+        query = self.query
+        if added:
+            query = f"{query}{'' if query.endswith(('?', '&')) else '&' if query else '?'}{added}"
+        return f"{self.scheme}://{self.host}{port}{self.path}{query}{self.fragment}"
+
+
+def parse(url: str) -> Destination | None:
+    """The parts of an absolute http(s) URL by the rules above; None for anything else."""
+    if len(url) > MAX_URL_CHARS or not url.isprintable() or "\\" in url or REPLACEMENT in url or url.endswith(" "):
+        return None
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        return None
+    scheme = parts[1].lower()
+    authority, path, query, fragment = parts[2], parts[3], parts[4] or "", parts[5] or ""
+    if not path:
+        # `http://good#@evil/`: curl before 7.54 and others looked for the `@` first (Tsai, "A New Era of SSRF", 2017).
+        if "@" in query or "@" in fragment:
+            return None
+        path = "/"
+    host_port = _authority(authority, scheme)
+    if host_port is None:
+        return None
+    destination = Destination(scheme, *host_port, _encode(path), _encode(query), _encode(fragment))
+    return destination if len(destination.location()) <= MAX_URL_CHARS else None
+
+
+def _authority(text: str, scheme: str) -> tuple[str, int] | None:
+    """Host and port (0 for the scheme's own)."""
+    host, colon, digits = text.partition(":")
+    if not host.isascii():  # before ``lower``, which makes ASCII of the Kelvin sign
+        return None
+    host = host.lower()
+    if len(host) > 253 or not _HOST.fullmatch(host):
+        return None
+    if _NUMERIC.fullmatch(host) and not _IPV4.fullmatch(host):
+        return None
+    if not colon:
+        return host, 0
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and digits[0] != "0" and int(digits) < 65_536):
+        return None
+    port = int(digits)
+    return host, 0 if port == _DEFAULT_PORT[scheme] else port
+
+
+def _encode(text: str) -> str:
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+
+
+class AllowList:
+    """The hosts of a route: ``example.com``, ``*.shop.example``, each with ``:port`` if it is not the scheme's own."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        """Raises ``ValueError`` with the entry and what is wrong with it."""
+        self._exact: set[tuple[str, int]] = set()
+        self._below: set[tuple[str, int]] = set()
+        for entry in entries:
+            wild = entry.startswith("*.")
+            found = _authority(entry[2:] if wild else entry, "http")
+            if found is None or entry != entry.lower():
+                raise ValueError(f"`{entry}` is no host: lower case, `*.` only in front, IDN as `xn--...`, no scheme")
+            if wild and ("." not in found[0] or _NUMERIC.fullmatch(found[0])):
+                raise ValueError(f"`{entry}` would allow strangers' hosts: name the domain below which all is yours")
+            port = int(entry.partition(":")[2] or 0)
+            (self._below if wild else self._exact).add((found[0], port))
+
+    def allows(self, destination: Destination) -> bool:
+        """Whether the destination's host and port are on the list."""
+        host, port = destination.host, destination.port
+        own = port or _DEFAULT_PORT[destination.scheme]
+        for candidate in {port, own}:  # `example.com:443` allows https://example.com/, and no http
+            if (host, candidate) in self._exact:
+                return True
+            label, _, suffix = host.partition(".")
+            while suffix and not label.startswith("xn--"):
+                if (suffix, candidate) in self._below:
+                    return True
+                label, _, suffix = suffix.partition(".")
+        return False
+
+
+class Jump(NamedTuple):
+    """Where a route's hits are sent: to ``stored``, or where the parameter ``key`` says."""
+
+    stored: Destination | None
+    place: str
+    """``query`` or ``body``."""
+    key: str
+    allowed: AllowList
+    added: tuple[str, ...]
+    """Parameters that get the event's id, percent-encoded, each with its ``=``."""
+    otherwise: str
+    """Where a refused destination's person is sent; empty: nowhere."""
+
+    def location(self, query: Mapping[str, Any], body: Mapping[str, Any], event_id: str) -> str | None:
+        """The URL to send; None if it is refused. ``event_id`` is a valid id, which needs no encoding."""
+        destination = self.stored
+        if destination is None:
+            value = (query if self.place == "query" else body).get(self.key)
+            destination = judge(value, self.allowed)
+            if destination is None:
+                return None
+        return destination.location("&".join([name + event_id for name in self.added]))
+
+
+def judge(value: Any, allowed: AllowList) -> Destination | None:
+    """The destination that a parameter's value (text; a list if it came twice) names, if it may be gone to."""
+    if not isinstance(value, str):
+        return None
+    if _OVER_ENCODED.match(value):
+        value = decode(value, unquote_plus=False)
+    destination = parse(value)
+    return destination if destination is not None and allowed.allows(destination) else None
