@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -55,7 +56,7 @@ def test_the_random_bits_are_all_random() -> None:
     for bit in range(62):
         share = sum(tail >> bit & 1 for tail in tails) / len(tails)
         assert 0.4 < share < 0.6, bit  # 12 standard deviations
-    changed = [(a ^ b).bit_count() for a, b in zip(tails, tails[1:], strict=False)]
+    changed = [(a ^ b).bit_count() for a, b in itertools.pairwise(tails)]
     assert 30 < sum(changed) / len(changed) < 32
     assert len(set(tails)) == len(tails)
 

@@ -1,0 +1,128 @@
+"""Fields: where they are read from, which source wins, and what they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tracker.capture.extract import Parts, compile_field, properties
+from tracker.capture.memo import MAX_CHARS, MAX_TEXTS, Memo
+from tracker.capture.values import INVALID, MISSING
+from tracker.settings.model import Field
+
+
+def parts(path: list[str] | None = None, query: dict[str, Any] | None = None, header: dict[str, str] | None = None, body: dict[str, Any] | None = None) -> Parts:
+    return path or [], query or {}, (header or {}).get, body or {}, []
+
+
+def field(**options: Any) -> Field:
+    return Field(**{{"of": "from_", "kind": "as_"}.get(name, name): value for name, value in options.items()})
+
+
+def test_the_first_present_source_wins() -> None:
+    """An empty text and an unreplaced macro are absent; the macro is flagged, and the next source is asked."""
+    read = compile_field(field(of=("query.a", "query.b", "body.c", "header.d", "path.e"), default="none"), ["e"], 100)
+    hit = parts(["p"], {"a": "", "b": "{b}"}, {"d": "h"}, {"c": None})
+    assert read(hit) == "h"
+    assert hit[4] == ["macro_unreplaced"]
+    assert read(parts(["p"], {"a": "q", "b": "x"}, {"d": "h"})) == "q"
+    assert read(parts(["p"], {"b": "q"})) == "q"
+    assert read(parts(["p"])) == "p"
+    assert read(parts([""])) == "none"
+
+
+@pytest.mark.parametrize(
+    ("options", "value", "found"),
+    [
+        ({}, "x", "x"), ({}, None, None), ({}, "", None), ({"required": True}, None, MISSING), ({"required": True}, "[X]", MISSING),
+        ({"required": True, "default": "d"}, None, "d"), ({"default": "d"}, "x", "x"), ({"lower": True}, "XÉ", "xé"), ({"max_length": 3}, "abcdef", "abc"),
+        ({"max_length": 2, "lower": True}, "ABC", "ab"), ({"max_length": 2, "default": "xyz"}, None, "xy"),
+        ({"kind": "integer"}, "7", 7), ({"kind": "integer"}, "x", INVALID), ({"kind": "integer", "default": "5"}, None, 5),
+        ({"kind": "integer", "default": "5"}, "x", INVALID), ({"kind": "integer", "max_length": 1}, "77", 77),
+        ({"kind": "money"}, "2.50", 2_500_000), ({"kind": "money"}, "-1", INVALID), ({"kind": "money"}, "${AUCTION_PRICE}", None),
+        ({"kind": "money", "required": True}, "${AUCTION_PRICE}", MISSING), ({"kind": "number"}, "1e3", 1000.0),
+        ({"kind": "host"}, "https://A.example/x", "a.example"), ({"kind": "host", "max_length": 3}, "https://A.example/x", "a.e"), ({"kind": "host"}, "!", INVALID),
+        ({"kind": "vast_event"}, "midPoint", "midpoint"), ({"kind": "vast_event"}, "midway", INVALID),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["query", "body", "path"])
+def test_a_field_is_read_alike_from_path_query_and_body(options: dict[str, Any], value: str | None, found: object, place: str) -> None:
+    """Present, absent, defaulted, required, cut, lower-cased, converted."""
+    read = compile_field(field(of=f"{place}.f", **options), ["f"], 100)
+    hit = parts([value or ""], {"f": value} if value is not None else {}, {}, {"f": value})
+    assert read(hit) == found
+
+
+def test_a_constant_needs_no_hit() -> None:
+    """Converted at start, cut at its limit."""
+    assert compile_field(field(const="spring"), [], 100)(parts()) == "spring"
+    assert compile_field(field(const="2.5", kind="money"), [], 100)(parts()) == 2_500_000
+    assert compile_field(field(const="spring", max_length=3), [], 100)(parts()) == "spr"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "found"),
+    [
+        (7, "text", "7"), (2.5, "text", "2.5"), (True, "text", "true"), (False, "text", "false"), ([1], "text", INVALID), ({"a": 1}, "text", INVALID), (None, "text", None),
+        (7, "integer", 7), (7.0, "integer", 7), (7.5, "integer", INVALID), (True, "integer", INVALID), (-(2**63), "integer", -(2**63)),
+        (2.5, "money", 2_500_000), (3, "money", 3_000_000), (0.1, "money", 100_000), (1e-06, "money", 1), (-1, "money", INVALID), (1e300, "money", INVALID),
+        (12345678901.234567, "money", INVALID), (1.5, "number", 1.5), (1e300, "number", 1e300), ("a\nb", "text", "a\ufffdb"),
+    ],
+)  # fmt: skip
+def test_json_values_count_as_the_text_that_they_write(value: object, kind: str, found: object) -> None:
+    """Numbers, booleans, null; an object or array is no value of a field."""
+    assert compile_field(field(of="body.f", kind=kind), [], 100)(parts(body={"f": value})) == found
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "found", "flags"),
+    [
+        ("x", "text", "x", []), ("caf\xc3\xa9", "text", "café", []), ("\xff", "text", "\ufffd", ["cleaned"]), ("[UA]", "text", None, ["macro_unreplaced"]),
+        ("x" * 101, "text", "x" * 100, ["cut"]), ("https://a.example/" + "x" * 2000, "host", "a.example", []), ("about:blank", "host", None, []),
+        ("null", "host", "null", []), ("7", "integer", 7, []), ("x", "integer", INVALID, []),
+    ],
+)  # fmt: skip
+def test_a_header_is_read_the_same_the_first_and_the_second_time(raw: str, kind: str, found: object, flags: list[str]) -> None:
+    """A memo answers the second time, flags included; a header without a host is no fault of the tag."""
+    read = compile_field(field(of="header.X-Thing", kind=kind), [], 100)
+    for _ in range(2):
+        hit = parts(header={"x-thing": raw})
+        assert read(hit) == found
+        assert hit[4] == flags
+    assert read(parts()) is None
+
+
+def test_a_repeated_parameter_gives_its_first_value_to_any_type() -> None:
+    """And is flagged once, however many fields read it."""
+    hit = parts(query={"f": ["7", "8"]})
+    assert compile_field(field(of="query.f", kind="integer"), [], 100)(hit) == 7
+    assert compile_field(field(of="query.f"), [], 100)(hit) == "7"
+    assert hit[4] == ["repeated_parameter"]
+
+
+def test_properties_are_what_no_field_has_read() -> None:
+    """All or the listed ones; the body's word goes before the query's; text of the query is cleaned here."""
+    hit = parts(query={"a": "1", "b": ["2", "3"], "c": "q", "used": "x", "t\x00": "\x1b"}, body={"c": [1], "used": 5, "d": None})
+    everything = properties(None, hit, frozenset({"used"}), frozenset())
+    assert everything == {"a": "1", "b": "2", "c": [1], "used": 5, "d": None, "t\ufffd": "\ufffd"}
+    assert sorted(hit[4]) == ["cleaned", "repeated_parameter"]
+    assert properties(frozenset({"a", "d", "z"}), hit, frozenset(), frozenset()) == {"a": "1", "d": None}
+
+
+def test_a_memo_forgets_rather_than_grows() -> None:
+    """More texts than it holds, and texts longer than it keeps: right answers, bounded size."""
+    calls: list[str] = []
+
+    def work(text: str) -> int:
+        calls.append(text)
+        return len(text)
+
+    memo = Memo(work)
+    assert [memo["abc"], memo["abc"]] == [3, 3]
+    assert calls == ["abc"]
+    assert [memo["x" * (MAX_CHARS + 1)] for _ in range(2)] == [MAX_CHARS + 1] * 2
+    assert len(memo) == 1
+    for n in range(3 * MAX_TEXTS):
+        assert memo[str(n)] == len(str(n))
+        assert len(memo) <= MAX_TEXTS
