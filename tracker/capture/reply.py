@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 from typing import NamedTuple
 
+import msgspec
+
 # The transparent 1x1 GIF that Snowplow's collector sends: 43 bytes, known to every ad server.
 GIF = base64.b64decode("R0lGODlhAQABAPAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 
@@ -25,8 +27,8 @@ class Fixed(NamedTuple):
     body: bytes
 
 
-class Reply(NamedTuple):
-    """A fixed part and the headers of this one hit."""
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """A fixed part and the headers of this one hit. (PERF: a Struct is made in a third of a NamedTuple's time.)"""
 
     fixed: Fixed
     extra: tuple[Header, ...] = ()
@@ -39,9 +41,9 @@ _COMMON: tuple[Header, ...] = (
 )
 
 
-def fixed(status: int, reason: str, content_type: str = "", body: bytes = b"") -> Fixed:
+def fixed(status: int, reason: str, content_type: str = "", body: bytes = b"", extra: tuple[Header, ...] = ()) -> Fixed:
     """A fixed part with the headers that every tracking reply has."""
-    headers = _COMMON + ((("Content-Type", content_type),) if content_type else ())
+    headers = _COMMON + extra + ((("Content-Type", content_type),) if content_type else ())
     if status != 204:  # RFC 9110 8.6: a 204 has no Content-Length
         headers += (("Content-Length", str(len(body))),)
     return Fixed(status, reason, headers, body)
@@ -49,4 +51,12 @@ def fixed(status: int, reason: str, content_type: str = "", body: bytes = b"") -
 
 PIXEL = fixed(200, "OK", "image/gif", GIF)
 NO_CONTENT = fixed(204, "No Content")
-FOUND = fixed(302, "Found")
+# no-referrer: where the person came from is not the advertiser's to know.
+FOUND = fixed(302, "Found", extra=(("Referrer-Policy", "no-referrer"),))
+
+
+def problem(status: int, reason: str, name: str, hint: str, field: str = "", extra: tuple[Header, ...] = ()) -> Fixed:
+    """A refusal as JSON: ``{"error": name, "field": field, "hint": hint}``; ``name`` is one of ``tracker.reasons``."""
+    parts = {"error": name, "field": field, "hint": hint}
+    body = msgspec.json.encode({key: text for key, text in parts.items() if text}) + b"\n"
+    return fixed(status, reason, "application/json", body, extra)
