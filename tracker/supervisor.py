@@ -4,7 +4,8 @@ Rules
 1. It does nothing else: no hit, no event, no file but ``DATA/run/settings.json``, which its children start from. So a
    settings file that breaks later cannot keep a child from coming back.
 2. It holds the listening socket: while capture is being restarted, connections wait instead of being refused.
-3. A child that dies comes back after 0.1 s, then twice that, up to 5 s; ten good seconds forgive.
+3. A child that dies comes back after 0.1 s, then twice that, up to 5 s; ten good seconds forgive. A tail whose reader
+   has gone stays away.
 4. SIGTERM or SIGINT: capture first, delivery after it (so that the last events go out), then what is left is killed.
    SIGHUP: settings are checked; good ones are taken over, bad ones are said and change nothing.
 5. Children die with it (PR_SET_PDEATHSIG).
@@ -13,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -37,6 +39,8 @@ log = logging.getLogger("tracker.supervisor")
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 GOOD_AFTER_S = 10.0
+EX_TEMPFAIL = 75
+"""What a child exits with when it has to wait for somebody else."""
 BIND_PATIENCE_S = 2.5
 """How long a busy port is waited for: a predecessor that was killed needs a moment to let go."""
 
@@ -64,12 +68,19 @@ def listen(bind: str) -> socket.socket:
 class Child:
     """One process that has to be there."""
 
-    def __init__(self, name: str, arguments: list[str], stop_signal: int, inherit: tuple[int, ...] = ()) -> None:
-        """``arguments`` follow ``python -m tracker``; ``inherit`` are descriptors that the child keeps."""
+    def __init__(
+        self, name: str, arguments: list[str], stop_signal: int, inherit: tuple[int, ...] = (), *, may_end: bool = False
+    ) -> None:
+        """``arguments`` follow ``python -m tracker``; ``inherit`` are descriptors that the child keeps.
+
+        ``may_end``: an exit with 0 is its own wish and is respected.
+        """
         self.name = name
         self._arguments = [sys.executable, "-m", "tracker", *arguments]
         self._stop_signal = stop_signal
         self._inherit = inherit
+        self._may_end = may_end
+        self._last_code = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._pause = FIRST_PAUSE_S
         self._started_at = 0.0
@@ -86,8 +97,12 @@ class Child:
             if now - self._started_at >= GOOD_AFTER_S:
                 self._pause = FIRST_PAUSE_S
             self._start_at = now + self._pause
-            what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            log.warning("%s has died (%s); it comes back in %.1f s", self.name, what, self._pause)
+            if code == 0 and self._may_end:
+                self._start_at = math.inf
+            elif code != self._last_code or code != EX_TEMPFAIL:  # "somebody else delivers" is said once
+                what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                log.warning("%s has died (%s); it comes back in %.1f s", self.name, what, self._pause)
+            self._last_code = code
             self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
         if now >= self._start_at:
             supervisor = os.getpid()
@@ -138,9 +153,8 @@ class Supervisor:
         self._deliver = Child("delivery", ["deliver", *dump], signal.SIGTERM)
         self._children = [self._capture, self._deliver]
         if tail:
-            self._children.append(
-                Child("tail", ["tail", "--follow", "-n", "0", "--data-dir", str(self._data_dir)], signal.SIGTERM)
-            )
+            arguments = ["tail", "--follow", "-n", "0", "--data-dir", str(self._data_dir)]
+            self._children.append(Child("tail", arguments, signal.SIGTERM, may_end=True))
         self._wake = threading.Event()
         self._stopping = False
         self._reloading = False

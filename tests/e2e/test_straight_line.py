@@ -212,3 +212,30 @@ def test_two_trackers_on_one_folder_share_it_without_harm(serve: Callable[..., A
     reader = JournalReader(first.data_dir)
     assert len(reader.streams()) >= 2
     reader.close()
+
+
+def test_a_tail_whose_reader_has_gone_stays_away(tmp_path: Path) -> None:
+    """``tracker serve --tail | head -1``: hits go on being taken, and nothing is restarted over and over."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker", "serve", "--tail", "--bind", address], cwd=tmp_path,
+        env=os.environ | {"TRACKER_WORKERS": "1", "TRACKER_RING_BYTES_PER_WORKER": "4194304"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    pixel = f"import urllib.request as u; print(u.urlopen('http://{address}/imp/c1/cr1.gif', timeout=2).status)"
+    try:
+        deadline = time.monotonic() + 20
+        while subprocess.run([sys.executable, "-c", pixel], capture_output=True).stdout != b"200\n":
+            assert time.monotonic() < deadline
+        assert process.stdout.readline().startswith(b'{"id":')
+        process.stdout.close()
+        time.sleep(2)
+        assert subprocess.run([sys.executable, "-c", pixel], capture_output=True).stdout == b"200\n"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read().decode()
+        process.stderr.close()
+        assert process.wait(15) == 0
+    assert "tail has died" not in said
