@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,14 +23,22 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+BUILT = {"build", "dist", "var", "_build", "generated", "__pycache__", "tracker.egg-info"}
+
+
 def committed() -> list[Path]:
-    """The repository's own files; without git (an unpacked archive), whatever is not built or installed."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
-    if listed.returncode == 0:
+    """The repository's own files; without git (an archive, another owner's checkout), whatever is not built."""
+    git = shutil.which("git")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False) if git else None
+    if listed is not None and listed.returncode == 0:
         found = [ROOT / line for line in listed.stdout.decode().split("\0") if line]
     else:
-        found = [path for path in ROOT.rglob("*") if not {".venv", "build", "dist", "var", "_build"} & set(path.parts)]
+        found = [path for path in ROOT.rglob("*") if not any(map(is_built, path.relative_to(ROOT).parts))]
     return [path for path in found if path.is_file() and not path.is_symlink()]
+
+
+def is_built(part: str) -> bool:
+    return part in BUILT or (part.startswith(".") and part not in (".ci", ".dockerignore", ".gitignore"))
 
 
 def test_there_is_something_to_look_at() -> None:
