@@ -316,7 +316,7 @@ def test_whatever_is_there_the_rules_hold(
         stream = letter * 32
         ends[stream] = fill(data, stream, hours, sealed=sealed, lines=1)
         offsets[stream] = left(data, stream)
-        written[stream] = [max(-age for age in hours[: number + 1]) for number in range(len(hours))]
+        written[stream] = [-age for age in hours]
     places = {stream: [0, *ends[stream]][min(number, len(ends[stream]))] for stream, number in zip(ends, read, strict=False)}
     passed(data, "log", **{stream[0]: place for stream, place in places.items()})
     total = retention.enforce(data, limits()).bytes
@@ -346,4 +346,4 @@ def test_whatever_is_there_the_rules_hold(
         assert blocked
     assert bool(refusal(data)) == bool(outcome.refusal)
     again = retention.enforce(data, rules)
-    assert (again.removed_segments, again.refusal) == (0, outcome.refusal)
+    assert (again.removed_segments, bool(again.refusal)) == (0, bool(outcome.refusal))

@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 
 class _Segment(NamedTuple):
     written_at: float
-    """Unix time of its last write, or of an earlier segment's of the stream if that was later."""
+    """Unix time of its last write."""
     stream: str
     offset: int
     end: int
@@ -79,7 +79,7 @@ def enforce(data_dir: Path, settings: Tracker) -> Outcome:
         elif now - oldest.written_at > settings.journal.max_age_s:
             limit = "max_age_s"
         else:
-            break  # everything else is younger
+            break  # every other stream's first one is younger
         if behind := positions.refusing_behind(oldest.stream, oldest.end):
             refusal = refusal or (
                 f"collector `{behind}` has yet to read stream {oldest.stream} up to {oldest.end}, "
@@ -120,14 +120,12 @@ def _removable(folder: Path, stream: str, seal: Seal | None) -> list[_Segment]:
     else:
         offsets, ends = offsets[:-1], offsets[1:]
     found: list[_Segment] = []
-    written_at = 0.0
     for offset, end in zip(offsets, ends, strict=True):
         status = os.stat(segment.data_path(folder, offset))
-        written_at = max(written_at, status.st_mtime)
         with contextlib.suppress(FileNotFoundError):
             size = status.st_size
             size += os.stat(segment.index_path(folder, offset)).st_size
-        found.append(_Segment(written_at, stream, offset, end, size))
+        found.append(_Segment(status.st_mtime, stream, offset, end, size))
     return found
 
 
