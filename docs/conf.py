@@ -25,3 +25,4 @@ nitpicky = True
 html_theme = "furo"
 html_title = f"tracker {release}"
 html_copy_source = False
+html_show_copyright = False
