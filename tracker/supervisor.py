@@ -16,11 +16,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -155,31 +155,28 @@ class Supervisor:
         if tail:
             arguments = ["tail", "--follow", "-n", "0", "--data-dir", str(self._data_dir)]
             self._children.append(Child("tail", arguments, signal.SIGTERM, may_end=True))
-        self._wake = threading.Event()
-        self._stopping = False
-        self._reloading = False
+        # SimpleQueue, for its put may be called from a signal handler; an Event's set could deadlock with its wait.
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def run(self) -> int:
         """Serve until told to stop. Returns 0, or 1 if a child had to be killed. Raises ``OSError`` at the start."""
         self._write_dump()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, self._on_signal)
-        while not self._stopping:
-            self._wake.clear()
-            if self._reloading:
-                self._reloading = False
-                self._reload()
+        while True:
             for child in self._children:
                 child.look()
-            self._wake.wait(0.1)
-        return self._stop()
+            try:
+                came = self._signals.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if came == signal.SIGHUP:
+                self._reload()
+            elif came != signal.SIGCHLD:
+                return self._stop()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGHUP:
-            self._reloading = True
-        elif number != signal.SIGCHLD:
-            self._stopping = True
-        self._wake.set()
+        self._signals.put(number)
 
     def _write_dump(self) -> None:
         self._dump.parent.mkdir(parents=True, exist_ok=True)

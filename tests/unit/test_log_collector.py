@@ -509,10 +509,10 @@ def test_each_policy_syncs_as_often_as_it_says(
 ) -> None:
     """``never``: not at all; ``commit``: before each batch counts as delivered, and not for an empty one."""
     disk = Disk(monkeypatch)
-    never = make(file="never.ndjson")
+    never = make(file="never.ndjson", fsync="never")
     run(never, items(1, 2), items(3, 4))
     assert disk.synced == 0
-    commit = make(file="commit.ndjson", fsync="commit")
+    commit = make(file="commit.ndjson")  # the default
     commit.open()
     opened = disk.synced
     commit.deliver(items(5, 6))

@@ -74,8 +74,8 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Compress rotated files in the background: ``none``, ``gzip`` or ``zstd``."""
     keep: Natural = 0
     """How many rotated files stay, the newest; 0: all."""
-    fsync: Fsync = Fsync.NEVER
-    """``never``: a power cut may take the last half minute out of the files. ``commit``: sync before a batch counts."""
+    fsync: Fsync = Fsync.COMMIT
+    """``commit``: sync before a batch counts. ``never``: a power cut may take the last half minute out of the files."""
 
     def __post_init__(self) -> None:
         if not self.file or self.file.endswith("/") or "\0" in self.file:
