@@ -111,18 +111,24 @@ def test_properties_are_what_no_field_has_read() -> None:
 
 
 def test_a_memo_forgets_rather_than_grows() -> None:
-    """More texts than it holds, and texts longer than it keeps: right answers, bounded size."""
-    calls: list[str] = []
-
-    def work(text: str) -> int:
-        calls.append(text)
-        return len(text)
-
-    memo = Memo(work)
-    assert [memo["abc"], memo["abc"]] == [3, 3]
-    assert calls == ["abc"]
-    assert [memo["x" * (MAX_CHARS + 1)] for _ in range(2)] == [MAX_CHARS + 1] * 2
-    assert len(memo) == 1
+    """More texts than it holds, each twice, and texts longer than it keeps: right answers, bounded size."""
+    memo = Memo(len)
+    assert [memo["x" * (MAX_CHARS + 1)] for _ in range(3)] == [MAX_CHARS + 1] * 3
+    assert len(memo) == 0
     for n in range(3 * MAX_TEXTS):
-        assert memo[str(n)] == len(str(n))
-        assert len(memo) <= MAX_TEXTS
+        assert [memo[str(n)] for _ in range(3)] == [len(str(n))] * 3
+        assert 0 < len(memo) <= MAX_TEXTS
+
+
+def test_a_memo_remembers_what_comes_twice_and_is_not_flooded_by_what_comes_once() -> None:
+    """Worked out twice, then known, also after a hundred thousand others."""
+    calls: list[str] = []
+    memo = Memo(calls.append)
+    for _ in range(5):
+        memo["again"]
+    assert calls == ["again", "again"]
+    for n in range(100_000):
+        memo[f"once {n}"]
+    memo["again"]
+    assert calls.count("again") == 2
+    assert len(memo) < 100

@@ -26,6 +26,8 @@ from tracker.capture.values import MAX_INTEGER, MIN_INTEGER
 from tracker.settings.model import Limits
 
 _DECODE = msgspec.json.Decoder().decode
+_DIGITS = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
+_LONG_INTEGER = b"0" * 19
 _POISON = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -72,12 +74,30 @@ def _json(body: bytes, limits: Limits, flags: list[str]) -> dict[str, Any] | str
         fields = _DECODE(body.removeprefix(b"\xef\xbb\xbf"))
         if not isinstance(fields, dict):
             return reasons.INVALID_BODY
+        if _plain(body, limits):
+            return fields
         return _Cleaner(limits, flags).mapping(fields, 1)
     except (_TooComplex, RecursionError):
         return reasons.BODY_TOO_COMPLEX
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         # The one message for 1e999 and for integers of thousands of digits: valid JSON, and no number of ours.
         return reasons.BODY_TOO_COMPLEX if "out of range" in str(error) else reasons.INVALID_BODY
+
+
+def _plain(body: bytes, limits: Limits) -> bool:
+    """Whether a body that was decoded cannot hold anything to clean, count or refuse.
+
+    PERF: told from the bytes, in a tenth of the time that a walk over the decoded values takes.
+    """
+    opened = body.count(b"{") + body.count(b"[")
+    if opened > limits.max_json_depth or body.count(b",") + opened > limits.max_json_values:
+        return False
+    if b"\\" in body or _LONG_INTEGER in body.translate(_DIGITS):
+        return False
+    if body.isascii():
+        return b"\x7f" not in body
+    text = body.decode()  # was UTF-8 for the decoder too, at least inside its texts; and outside them it is ASCII
+    return text.isprintable() and REPLACEMENT not in text
 
 
 class _TooComplex(Exception):

@@ -14,7 +14,7 @@ Rules
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -220,11 +220,13 @@ class Endpoint:
         place = self._places[hit.path]
         return self._refusal(place.plan.name if place is not None else "", reason)
 
-    def _header_text(self, raw: str) -> tuple[str, list[str]]:
+    def _header_text(self, raw: str) -> tuple[str, Sequence[str]]:
+        if raw.isascii() and raw.isprintable() and len(raw) <= self._max_text:
+            return raw, ()
         flags: list[str] = []
         return header_text(raw, self._max_text, flags), flags
 
-    def _locale(self, raw: str) -> tuple[str, list[str]]:
+    def _locale(self, raw: str) -> tuple[str, Sequence[str]]:
         return self._header_text(raw.partition(",")[0].partition(";")[0].strip())
 
     def _refusal(self, route: str, reason: str) -> Answer:

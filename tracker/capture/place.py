@@ -7,7 +7,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,17 +21,17 @@ from tracker.capture.values import Trouble
 _NOTHING: Mapping[str, Any] = {}
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a path leads."""
 
     plan: Plan
-    values: list[str]
+    values: Sequence[str]
     """Of the path's parameters, from left to right."""
     event: str
     """The event's name; the route's, if the path names none that is valid."""
     dimensions: dict[str, str]
     """Those that the path gives."""
-    flags: list[str]
+    flags: Sequence[str]
     trouble: tuple[str, str]
     """A reason and a field; or two empty texts."""
 
@@ -56,4 +56,4 @@ def locate(tree: Tree[Plan], path: str) -> Place | None:
             dimensions[name] = text
         elif isinstance(text, Trouble) and not trouble[0]:
             trouble = (text.reason, name)
-    return Place(plan, values, event, dimensions, flags, trouble)
+    return Place(plan, tuple(values), event, dimensions, tuple(flags), trouble)
