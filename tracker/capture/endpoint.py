@@ -206,14 +206,13 @@ class Endpoint:
 
     def refuse(self, answer: Answer, reason: str) -> Reply:
         """What to send instead of an answer whose events were not taken. A person is still sent on their way."""
-        extra = (_NO_ACK,)
         location = tuple(header for header in answer.reply.extra if header[0] == "Location")
         if location:
-            return Reply(answer.reply.fixed, (*extra, ("X-Tracker-Reason", reason), *location))
+            return Reply(answer.reply.fixed, (_NO_ACK, ("X-Tracker-Reason", reason), *location))
         fixed = self._refusals[reason]
         if fixed.status == 503:  # spread over some seconds, so that the clients do not come back all at once
-            return Reply(fixed, (*extra, ("Retry-After", str(os.urandom(1)[0] % 5 + 1))))
-        return Reply(fixed, extra)
+            return Reply(fixed, (_NO_ACK, ("Retry-After", str(os.urandom(1)[0] % 5 + 1))))
+        return Reply(fixed, (_NO_ACK,))
 
     def refuse_body(self, hit: Hit, reason: str) -> Answer:
         """The answer to a hit whose body the door did not read: too large, late or not framed."""
