@@ -34,6 +34,12 @@ def test_a_form_is_read_with_or_without_its_label(kind: str | None) -> None:
     assert read(b"a=1&b=x+y%20z&a=2&c=&%C3%A9=%C3%BC", kind) == ({"a": "1", "b": "x y z", "c": "", "é": "ü"}, ["repeated_parameter"])
 
 
+def test_a_json_object_labelled_as_a_form_is_json() -> None:
+    """``curl -d '{"a":1}'`` says that it sends a form; a form's own brace is always encoded."""
+    assert read(b'{"a":1}', "application/x-www-form-urlencoded") == ({"a": 1}, [])
+    assert read(b"%7B%22a%22=1", "application/x-www-form-urlencoded") == ({'{"a"': "1"}, [])
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "reason"),
     [

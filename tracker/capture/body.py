@@ -3,8 +3,9 @@
 Rules
 1. Never raises. What is not JSON or a form in UTF-8 is ``invalid_body``; what is nested too deeply, holds too many
    values or a number beyond 64 bits (or beyond a double) is ``body_too_complex``.
-2. ``text/plain`` is JSON: ``navigator.sendBeacon`` and ``fetch`` without preflight send it so. A body without a type is
-   JSON if it begins with ``{``, else a form.
+2. ``text/plain`` is JSON: ``navigator.sendBeacon`` and ``fetch`` without preflight send it so. A body without a type,
+   or labelled a form (``curl -d`` labels everything so), is JSON if it begins with ``{``, else a form: who encodes a
+   form writes ``%7B``.
 3. Text that leaves here has no control character but tab, newline and carriage return, which a person may have typed
    and which JSON writes as escapes; the rest became U+FFFD, flagged ``cleaned``. Escaped halves of surrogate pairs are
    ``invalid_body``.
@@ -36,9 +37,7 @@ def read(body: bytes, content_type: str | None, limits: Limits, flags: list[str]
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind in ("application/json", "text/plain") or kind.endswith("+json"):
         return _json(body, limits, flags)
-    if kind == "application/x-www-form-urlencoded":
-        return _form(body, limits, flags)
-    if not kind:
+    if kind in ("", "application/x-www-form-urlencoded"):
         return _json(body, limits, flags) if body.lstrip()[:1] == b"{" else _form(body, limits, flags)
     return reasons.INVALID_BODY
 
