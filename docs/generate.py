@@ -214,7 +214,8 @@ def event_page() -> str:
 
 
 JOURNAL = (
-    "tracker.journal.segment", "tracker.capture.ring", "tracker.journal.slot", "tracker.journal.seal",
+    "tracker.journal.segment", "tracker.capture.ring", "tracker.journal.slot", "tracker.journal.recovery",
+    "tracker.journal.adoption", "tracker.journal.seal",
     "tracker.journal.cursor", "tracker.delivery.losses", "tracker.delivery.status", "tracker.counters",
 )  # fmt: skip
 """Modules whose files an operator finds under the data folder."""

@@ -33,9 +33,10 @@ from tracker.capture.writer import Writer
 from tracker.event import Event
 from tracker.journal import segment
 from tracker.journal import slot as slot_module
+from tracker.journal.adoption import Adopter
 from tracker.journal.flusher import Flusher
 from tracker.journal.reader import JournalReader
-from tracker.journal.slot import Adopter, Slot, claim
+from tracker.journal.slot import Slot, claim
 from tracker.settings.model import Journal, Tracker
 
 CAPACITY = 8192

@@ -17,9 +17,10 @@ from tracker.capture.rings import Rings
 from tracker.counters import CounterFile, read_counts
 from tracker.event import Event
 from tracker.journal import segment, slot
+from tracker.journal.adoption import Adopter
 from tracker.journal.reader import JournalReader
 from tracker.journal.seal import Seal, read_seal
-from tracker.journal.slot import Adopter, NoSlot
+from tracker.journal.slot import NoSlot
 from tracker.settings.model import Ring as RingSettings
 from tracker.settings.model import Tracker
 

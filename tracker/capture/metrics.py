@@ -18,7 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from tracker.capture.ring import Positions, RingError
 from tracker.counters import COUNTERS, read_counts
-from tracker.journal.slot import journal_dir, slot_folders
+from tracker.journal.recovery import journal_dir
+from tracker.journal.slot import slot_folders
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

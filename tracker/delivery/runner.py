@@ -31,9 +31,9 @@ from tracker.delivery import losses, registry, status
 from tracker.delivery.loop import Journal, Loop
 from tracker.delivery.status import Status
 from tracker.journal import retention
+from tracker.journal.adoption import Adopter
 from tracker.journal.reader import JournalReader
 from tracker.journal.segment import line_head
-from tracker.journal.slot import Adopter
 from tracker.settings.model import Settings
 
 log = logging.getLogger("tracker.delivery")

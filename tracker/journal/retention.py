@@ -25,8 +25,9 @@ from typing import Final, NamedTuple
 from tracker import disk
 from tracker.capture.ring import Positions, RingError
 from tracker.journal import cursor, segment
+from tracker.journal.recovery import journal_dir
 from tracker.journal.seal import Seal, read_seal
-from tracker.journal.slot import journal_dir, slot_folders
+from tracker.journal.slot import slot_folders
 from tracker.settings.model import Tracker
 
 log = logging.getLogger("tracker.journal")
