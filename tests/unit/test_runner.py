@@ -23,7 +23,7 @@ from tracker.delivery.plugin import RetryLater
 from tracker.delivery.runner import EXIT_LOCKED, Delivery, Locked
 from tracker.delivery.testing import MemoryJournal, RecordingCollector
 from tracker.event import Event, encode_line
-from tracker.journal import cursor, slot
+from tracker.journal import cursor, recovery, slot
 from tracker.settings.model import Collector, Journal, Routes, Settings, Tracker
 
 A, B = "a" * 32, "b" * 32
@@ -276,7 +276,7 @@ def test_the_limits_of_the_journal_are_enforced_from_the_start(tmp_path: Path) -
     settings = settings_of(tmp_path, journal=Journal(segment_bytes=65_536, max_age_s=3600))
     held = slot.claim(tmp_path, settings.tracker, 1 << 20)
     publish(held, 1, 2000)
-    slot.drain(held.ring, held.appender)
+    recovery.drain(held.ring, held.appender)
     stream = held.ring.stream
     held.release()
     segments = sorted((tmp_path / "journal/streams" / stream).glob("*.ndjson"))
@@ -345,7 +345,7 @@ def test_a_signal_ends_the_process_in_order(
         process = spawn()
         wait_for(lambda: status.read(tmp_path, "log") is not None)
         publish(held, first, first + 999)
-        slot.drain(held.ring, held.appender)
+        recovery.drain(held.ring, held.appender)
         process.send_signal(number)
         _, said = process.communicate(timeout=20)
         assert process.returncode == 0, said
