@@ -65,6 +65,7 @@ def recover(data_dir: Path, settings: Tracker, ring: Ring, boot: bytes) -> Recov
     end = _journal_end(folder, ring.stream)
     newest = (segment.offsets(folder) or [0])[-1]
     if end > head or newest > durable:
+        _set_aside(data_dir, ring)
         return Sealed(end, _last_seq(folder, ring.stream, end), "journal_ahead", "none", [])
     hole = (end, durable) if end < durable and end < head - ring.capacity else None
     resume = durable if hole else min(end, durable)
@@ -72,9 +73,7 @@ def recover(data_dir: Path, settings: Tracker, ring: Ring, boot: bytes) -> Recov
     try:
         last_seq = _follow(ring, resume, last_seq, hole=hole is not None)
     except ValueError as error:
-        kept = journal_dir(data_dir) / "quarantine"
-        kept.mkdir(exist_ok=True)
-        (kept / f"{ring.stream}-ring-{time.time_ns()}").write_bytes(ring.copy(durable, head))
+        _set_aside(data_dir, ring)
         log.error("stream %s: the ring does not follow the journal (%s); its bytes are kept in quarantine/",
                   ring.stream, error)
         return Sealed(resume, _last_seq(folder, ring.stream, resume), "continuity", "known", [(resume, head)])
@@ -109,6 +108,14 @@ def drain(ring: Ring, appender: Appender) -> int:
             ring.durable = durable
         if appender.end == ring.head:
             return moved
+
+
+def _set_aside(data_dir: Path, ring: Ring) -> None:
+    """Keep what the ring holds past ``durable`` in ``quarantine/``: it cannot be believed, and is not to be lost."""
+    if ring.head > ring.durable:
+        folder = journal_dir(data_dir) / "quarantine"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{ring.stream}-ring-{time.time_ns()}").write_bytes(ring.copy(ring.durable, ring.head))
 
 
 def _after_reboot(data_dir: Path, ring: Ring, folder: Path) -> Sealed:
