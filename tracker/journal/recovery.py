@@ -66,7 +66,8 @@ def recover(data_dir: Path, settings: Tracker, ring: Ring, boot: bytes) -> Recov
     newest = (segment.offsets(folder) or [0])[-1]
     if end > head or newest > durable:
         _set_aside(data_dir, ring)
-        return Sealed(end, _last_seq(folder, ring.stream, end), "journal_ahead", "none", [])
+        gap: Literal["none", "possible"] = "none" if end >= head else "possible"
+        return Sealed(end, _last_seq(folder, ring.stream, end), "journal_ahead", gap, [])
     hole = (end, durable) if end < durable and end < head - ring.capacity else None
     resume = durable if hole else min(end, durable)
     last_seq = _last_seq(folder, ring.stream, min(end, durable))
