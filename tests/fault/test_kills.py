@@ -100,6 +100,7 @@ def test_every_answered_hit_is_in_the_journal_once_and_in_the_log_once(serve: Ca
     for producer in producers:
         producer.start()
     bitten: Counter[str] = Counter()
+    back_s: list[float] = []
     until = time.monotonic() + 60 + KILLS * 2
     while sum(bitten.values()) < KILLS:
         assert time.monotonic() < until, f"too few kills bit: {bitten}"
@@ -118,7 +119,7 @@ def test_every_answered_hit_is_in_the_journal_once_and_in_the_log_once(serve: Ca
             bitten[what] += 1
         if what == "supervisor":
             tracker.process.wait()
-            tracker.start()  # as systemd would
+            back_s.append(tracker.restart())
     time.sleep(0.5)
     tracker.wait_ready()
     for producer in producers:
@@ -128,7 +129,8 @@ def test_every_answered_hit_is_in_the_journal_once_and_in_the_log_once(serve: Ca
     answered = {ident for producer in producers for ident in producer.answered}
     unknown = {ident for producer in producers for ident in producer.unknown}
     print(f"kills {dict(bitten)}; answered {len(answered)}, unknown {len(unknown)}, "
-          f"refused {sum(producer.refused for producer in producers)}")
+          f"refused {sum(producer.refused for producer in producers)}; back after a supervisor's death within "
+          f"{max(back_s, default=0):.1f} s")
     assert all(bitten[what] for what in ("worker", "delivery", "flusher in pwrite64")), bitten
 
     deadline = time.monotonic() + 10  # what dead workers left is adopted within 5 s
