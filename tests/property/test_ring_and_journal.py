@@ -137,12 +137,15 @@ class RingAndJournal(RuleBasedStateMachine):
         self.headers: dict[str, list[bytes]] = {}
         self.boot(uuid.UUID(int=1))
         self.number = 0
+        self.follower = JournalReader(self.root)
+        self.followed: dict[str, int] = {}  # stream -> offset up to which the follower has read
 
     def boot(self, identity: uuid.UUID) -> None:
         self.boot_id = identity
         os.environ["TRACKER_BOOT_ID"] = str(identity)
 
     def teardown(self) -> None:
+        self.follower.close()
         if self.slot is not None:
             self.slot.close()
         shutil.rmtree(self.root)
@@ -318,6 +321,8 @@ class RingAndJournal(RuleBasedStateMachine):
             self.cut.add(path.read_bytes()[16:32].hex())
         self.cut.update(self.model)
         self.boot(uuid.UUID(int=self.boot_id.int + 1))
+        self.follower.close()  # it has died too; its cursors have not
+        self.follower = JournalReader(self.root)
 
     def age_ring(self, path: Path, dice: random.Random) -> None:
         """Pages of the ring are written back at any time: take an old header, and lose some of the pages."""
@@ -331,6 +336,16 @@ class RingAndJournal(RuleBasedStateMachine):
         fd = os.open(path, os.O_RDWR)
         os.pwrite(fd, content, 0)
         os.close(fd)
+
+    @rule()
+    def follow(self) -> None:
+        """Delivery, which lives on while workers die, reads a block further: the next lines, nothing skipped."""
+        for stream in self.follower.streams():
+            at = self.followed.get(stream, 0)
+            chunk = self.follower.read(stream, at, 1)
+            assert not chunk.damaged_bytes and not chunk.expired_bytes, chunk
+            assert b"".join(chunk.lines) == b"".join(self.model.get(stream, []))[at : chunk.end]
+            self.followed[stream] = chunk.end
 
     # -- what must hold at every instant
 

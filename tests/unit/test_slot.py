@@ -15,8 +15,8 @@ from tracker import counters
 from tracker.capture.ring import Ring
 from tracker.capture.rings import Rings
 from tracker.counters import CounterFile, read_counts
-from tracker.event import Event
-from tracker.journal import segment, slot
+from tracker.event import Event, decode_line, encode_line
+from tracker.journal import recovery, segment, slot
 from tracker.journal.adoption import Adopter
 from tracker.journal.reader import JournalReader
 from tracker.journal.seal import Seal, read_seal
@@ -38,7 +38,7 @@ def feed(data_dir: Path, count: int, *, durable: bool = True) -> str:
 import os, sys
 from pathlib import Path
 from tracker.capture.rings import Rings
-from tracker.event import Event
+from tracker.event import Event, decode_line, encode_line
 from tracker.settings.model import Journal, Ring, Tracker
 rings = Rings(Tracker(data_dir=sys.argv[1], threads=1, ring=Ring(bytes_per_worker={CAPACITY}),
                       journal=Journal(sync_interval_ms={50 if durable else 60_000})))
@@ -230,6 +230,38 @@ def test_a_surplus_slot_is_sealed_and_removed_and_its_counters_stay(tmp_path: Pa
     assert not slot.slot_folders(tmp_path)
     assert (seal_of(tmp_path, stream).cause, seal_of(tmp_path, stream).last_seq) == ("retired", 20)
     assert read_counts([tmp_path / "journal" / "counters"])[counters.EVENTS_GOOD] == 20
+
+
+def test_a_reader_forgets_what_was_cut_off_after_a_kill(tmp_path: Path) -> None:
+    """It looked while blocks beyond ``durable`` stood in the index; the next owner wrote other blocks in their place."""
+
+    def publish(held: slot.Slot, *idents: str) -> None:
+        for ident in idents:
+            held.last_seq += 1
+            event = Event(id=ident, event="hit", stream=held.ring.stream, seq=held.last_seq)
+            assert held.ring.publish(encode_line(event))
+
+    reader = JournalReader(tmp_path)
+    held = slot.claim(tmp_path, settings(tmp_path), CAPACITY)
+    publish(held, "a")
+    recovery.drain(held.ring, held.appender)
+    publish(held, "b")
+    recovery.drain(held.ring, held.appender)
+    publish(held, "c")
+    held.appender.append(held.ring.views, held.ring.head)
+    (stream,) = reader.streams()
+    chunk = reader.read(stream, 0, 1)  # behind, so it looks into the index
+    held.close()
+    held = slot.claim(tmp_path, settings(tmp_path), CAPACITY)
+    publish(held, "d")
+    recovery.drain(held.ring, held.appender)
+    held.close()
+    reader.streams()
+    lines = list(chunk.lines)
+    while (chunk := reader.read(stream, chunk.end)).lines:
+        lines += chunk.lines
+    assert not chunk.damaged_bytes and not chunk.expired_bytes
+    assert [decode_line(line).id for line in lines] == ["a", "b", "c", "d"]
 
 
 def test_a_seal_that_cannot_be_read_does_not_stop_a_claim(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class JournalReader:
             return ring.durable
         # No ring says what is durable (a journal copied here for a look): what the index vouches for, in whole lines.
         for offset in reversed(segment.offsets(self.folder(stream))):
-            for block in reversed(self.index(stream, offset).blocks):
+            for block in reversed(segment.Index(self.folder(stream), stream, offset).blocks):
                 if block.flags & segment.LINE_END:
                     return block.end
         return 0
@@ -118,13 +118,17 @@ class JournalReader:
         offsets = [offset for offset in segment.offsets(self.folder(stream)) if offset <= end]
         return [Part(start, stop) for start, stop in zip(offsets, [*offsets[1:], end], strict=False)]
 
-    def index(self, stream: str, offset: int) -> segment.Index:
-        """The index of the segment that begins at ``offset``, with what was appended since the last look."""
-        known = self._indexes.get((stream, offset))
+    def index(self, stream: str, part: Part) -> segment.Index:
+        """The index of one segment, with what has become durable since the last look.
+
+        Never more: what stands beyond ``durable`` may be cut off after a kill, and come again in other blocks.
+        """
+        known = self._indexes.get((stream, part.start))
         if known is None:
-            known = self._indexes[stream, offset] = segment.Index(self.folder(stream), stream, offset)
+            known = segment.Index(self.folder(stream), stream, part.start, part.end)
+            self._indexes[stream, part.start] = known
         else:
-            known.refresh()
+            known.refresh(part.end)
         return known
 
     def read(self, stream: str, offset: int, max_bytes: int = 1 << 20) -> Chunk:
@@ -148,7 +152,7 @@ class JournalReader:
 
     def _read_part(self, stream: str, part: Part, offset: int, max_bytes: int) -> Chunk:
         """One run of sound blocks. Trouble before it is skipped and said; trouble behind it waits for the next call."""
-        index = self.index(stream, part.start)
+        index = self.index(stream, part)
         taken: list[bytes] = []
         begin = at = whole = offset  # the run: its begin, its end, and the end of its last whole line
         lost = False  # behind trouble: only a block that begins with a line is of use

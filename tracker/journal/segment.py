@@ -108,15 +108,19 @@ def offsets(folder: Path) -> list[int]:
 
 
 class Index:
-    """An index file, read. Records that do not fit are left out; ``torn`` counts them."""
+    """An index file, read. Records that do not fit are left out; ``torn`` counts them.
+
+    Only records up to a durable ``limit`` may be kept from one look to the next: what stands beyond may be cut off
+    after a kill and written again with other blocks, in the same file.
+    """
 
     __slots__ = ("_inode", "_start", "blocks", "first_seq", "folder", "offset", "size", "stream", "torn")
 
-    def __init__(self, folder: Path, stream: str, offset: int) -> None:
-        """Read it. A missing, foreign or cut file gives no blocks and ``first_seq`` 0."""
+    def __init__(self, folder: Path, stream: str, offset: int, limit: int | None = None) -> None:
+        """Read it, up to ``limit`` if given. A missing, foreign or cut file gives no blocks and ``first_seq`` 0."""
         self.folder, self.stream, self.offset = folder, stream, offset
         self._forget()
-        self.refresh()
+        self.refresh(limit)
 
     def _forget(self) -> None:
         self.blocks: list[Block] = []
@@ -127,8 +131,8 @@ class Index:
         self._inode = 0
         self._start = self.offset
 
-    def refresh(self) -> None:
-        """Read what was appended since; all of it, if the file is another one now."""
+    def refresh(self, limit: int | None = None) -> None:
+        """Read what was appended since, up to ``limit``; all of it anew, if the file is another one now."""
         try:
             fd = os.open(index_path(self.folder, self.offset), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -151,20 +155,26 @@ class Index:
             self.first_seq = HEADER.unpack_from(content)[3]
             content = content[HEADER.size :]
             self.size = HEADER.size
-        whole = len(content) - len(content) % RECORD.size  # the rest is being written, or torn for ever
-        self.size += whole
         start = self._start
-        for at in range(0, whole, RECORD.size):
+        taken = misfits = 0
+        # The rest behind the last whole record is being written, or torn for ever.
+        for at in range(0, len(content) - len(content) % RECORD.size, RECORD.size):
             end, first, lines, flags, crc, check = RECORD.unpack_from(content, at)
             if zlib.crc32(content[at : at + RECORD.size - 4]) != check or end <= start:
                 # The block's own bounds are lost with its record, and with them where the next one starts.
-                self.torn += 1
+                misfits += 1
                 start = -1
-                continue
-            if start >= 0:
-                self.blocks.append(Block(start, end, first, lines, flags, crc))
-            start = end
-        self._start = start
+            elif limit is not None and end > limit:
+                break
+            else:
+                if start >= 0:
+                    self.blocks.append(Block(start, end, first, lines, flags, crc))
+                self._start = start = end
+                self.torn += misfits
+                taken, misfits = at + RECORD.size, 0
+        self.size += taken
+        if limit is None:
+            self.torn += misfits
 
     def between(self, start: int, end: int) -> range:
         """Numbers of the blocks that touch ``[start, end)`` and do not reach beyond ``end``."""

@@ -112,7 +112,7 @@ class StreamAudit:
 
     def _look_at_part(self, part: Part, path: Path) -> None:
         """One segment: every block against its record, every line of a sound block."""
-        index = segment.Index(self._folder, self._stream, part.start)
+        index = segment.Index(self._folder, self._stream, part.start, part.end)
         if index.torn or not index.size:
             what = "has records that do not fit" if index.torn else "is not there"
             self._find("bad_index", f"the index {what}", part.start, segment.index_path(self._folder, part.start))
