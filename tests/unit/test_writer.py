@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,19 @@ def test_durable_is_waited_for(writer: Writer) -> None:
     """After the wait nothing is left in the ring."""
     writer.append([Event(id="a", event="x")])
     assert writer.wait_durable(5) and writer.slot.drained
+
+
+def test_a_stop_does_not_wait_for_those_who_wait(tmp_path: Path) -> None:
+    """A request that waits for a sync that cannot come ends with the process's stop, not with its own long patience."""
+    rings = Rings(Tracker(data_dir=str(tmp_path), threads=1, ring=Ring(bytes_per_worker=1 << 16)))
+    writer = rings.writer()
+    assert writer is not None
+    writer.append([Event(id="a", event="x")])
+    beyond = writer.slot.ring.head + 1
+    outcome: list[bool] = []
+    flusher, slot = rings.flusher, writer.slot
+    waiting = threading.Thread(target=lambda: outcome.append(flusher.wait_durable(slot, beyond, 60)), daemon=True)
+    waiting.start()
+    rings.stop(5)
+    waiting.join(5)
+    assert outcome == [False]

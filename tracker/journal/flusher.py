@@ -73,17 +73,21 @@ class Flusher:
         self._wake.set()
 
     def wait_durable(self, slot: Slot, position: int, timeout_s: float) -> bool:
-        """Wait until the slot's stream is durable up to ``position``. False: the sync failed, or took too long."""
+        """Wait until the slot's stream is durable up to ``position``. False: the sync failed, took too long, or the
+        process is stopping and has let the ring go."""
         deadline = time.monotonic() + timeout_s
-        while slot.ring.durable < position:
-            self._wake.set()
-            with self._synced:
-                left = deadline - time.monotonic()
-                if left <= 0 or slot.refusing:
-                    return slot.ring.durable >= position
-                if slot.ring.durable < position:
-                    self._synced.wait(min(left, 0.1))
-        return True
+        try:
+            while slot.ring.durable < position:
+                self._wake.set()
+                with self._synced:
+                    left = deadline - time.monotonic()
+                    if left <= 0 or slot.refusing or (self._stopping and not self.alive()):
+                        return slot.ring.durable >= position
+                    if slot.ring.durable < position:
+                        self._synced.wait(min(left, 0.1))
+            return True
+        except ValueError:  # unmapped: released by the stop
+            return False
 
     def stop(self, grace_s: float) -> None:
         """Bring everything into the journal, release the slots, end the thread."""
