@@ -131,6 +131,7 @@ def test_every_answered_hit_is_in_the_journal_once_and_in_the_log_once(serve: Ca
     print(f"kills {dict(bitten)}; answered {len(answered)}, unknown {len(unknown)}, "
           f"refused {sum(producer.refused for producer in producers)}; back after a supervisor's death within "
           f"{max(back_s, default=0):.1f} s")
+    assert max(back_s, default=0) < 5, f"a supervisor's death cost {max(back_s):.1f} s"
     assert all(bitten[what] for what in ("worker", "delivery", "flusher in pwrite64")), bitten
 
     deadline = time.monotonic() + 10  # what dead workers left is adopted within 5 s

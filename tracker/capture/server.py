@@ -109,6 +109,9 @@ class Capture(BaseApplication):
     def _leave(self, _arbiter: Arbiter, _worker: ThreadWorker) -> None:
         if self._rings is not None:
             self._rings.stop(self._settings.tracker.graceful_timeout_s)
+            logging.shutdown()
+            # Else the interpreter would wait for request threads, and those for clients that send nothing more.
+            os._exit(0)
 
 
 def _die_with_parent(arbiter: Arbiter, _worker: ThreadWorker) -> None:
