@@ -47,6 +47,10 @@ class Served:
         """Start it again and again until hits are taken, as systemd would; seconds that it took."""
         began = time.monotonic()
         while True:
+            with contextlib.suppress(OSError):  # else a worker of the old one could answer for the new one
+                while time.monotonic() < began + timeout_s:
+                    socket.create_connection(self.address.split(":"), timeout=1).close()
+                    time.sleep(0.01)
             try:
                 self.start()
                 return time.monotonic() - began

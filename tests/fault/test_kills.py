@@ -84,7 +84,7 @@ def kill_in_flusher(pid: int, call: str, when: int, dice: random.Random) -> bool
         tracer.wait()
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 

@@ -82,7 +82,7 @@ class Capture(BaseApplication):
             "loglevel": "warning",
             "limit_request_line": min(8190, tracker.limits.max_path_bytes + tracker.limits.max_query_bytes + 32),
             "proc_name": "tracker-capture",
-            "post_fork": _die_with_parent,
+            "post_fork": _newborn,
             "post_worker_init": self._ready,
             "worker_exit": self._leave,
         }.items():
@@ -114,10 +114,30 @@ class Capture(BaseApplication):
             os._exit(0)
 
 
-def _die_with_parent(arbiter: Arbiter, _worker: ThreadWorker) -> None:
-    # Until the worker has handlers of its own, the arbiter's would swallow these, and a stop would wait for its grace.
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+_STOPS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
+
+
+class CaptureArbiter(Arbiter):
+    """gunicorn's arbiter, whose stop signals no newborn worker misses.
+
+    A worker has its arbiter's handlers until it has its own; a stop sent in between would be swallowed, and the arbiter
+    would wait for its whole grace. So the signals are held back over the fork, and find the worker with the defaults.
+    """
+
+    def spawn_worker(self) -> Any:
+        """As ever, with the stop signals held back."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _newborn(arbiter: Arbiter, _worker: ThreadWorker) -> None:
+    """In the worker, first thing after the fork."""
+    for number in _STOPS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     die_with_parent(signal.SIGTERM, arbiter.pid)
 
 
@@ -133,7 +153,7 @@ def die_with_parent(sig: int, parent: int) -> None:
 def run(settings: Settings, listener: socket.socket, reread: Callable[[], Settings] | None = None) -> int:
     """Serve until told to stop; returns the exit code."""
     try:
-        Arbiter(Capture(settings, listener, reread)).run()
+        CaptureArbiter(Capture(settings, listener, reread)).run()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     return 0
