@@ -17,11 +17,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
 from tracker.capture import app
@@ -52,6 +54,11 @@ class PortableWorker(ThreadWorker):
         """Say that the boot succeeded, then boot."""
         self.booted = True
         super().init_process()
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Leave at once. gthread's own handler first takes the lock of its thread pool, which the code that the signal
+        interrupted may be holding: it would wait for itself for ever (seen with gunicorn 27.0.1)."""
+        Worker.handle_quit(self, sig, frame)
 
 
 class Capture(BaseApplication):
