@@ -10,6 +10,8 @@ Rules
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -77,6 +79,11 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Names from ``tracker.reasons``, such as ``head`` or ``prefetch``."""
     schema: str = ""
     """Name and version of the schema that the event was checked against."""
+
+
+def names_like(globs: Iterable[str]) -> re.Pattern[str]:
+    """A pattern whose ``fullmatch`` takes the event names that any of the globs takes; only ``*`` is special."""
+    return re.compile("|".join(".*".join(map(re.escape, glob.split("*"))) for glob in globs), re.DOTALL)
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ import msgspec
 from tracker.delivery.losses import DeadLetter, Gap, Losses
 from tracker.delivery.plugin import Collector, Item, Rejection
 from tracker.delivery.status import Status
-from tracker.event import Event, decode_line
+from tracker.event import Event, decode_line, names_like
 from tracker.journal import cursor
 from tracker.journal.cursor import Cursor, Position
 from tracker.journal.reader import Chunk
@@ -365,7 +364,7 @@ def _rejections(collector: Collector, batch: list[Item]) -> dict[str, str]:
 def _choice(settings: model.Collector) -> Callable[[Event], bool]:
     """Whether the collector wants an event."""
     lanes = frozenset(settings.lanes)
-    globs = re.compile("|".join(".*".join(map(re.escape, glob.split("*"))) for glob in settings.events), re.DOTALL)
+    names = names_like(settings.events)
     known: dict[str, bool] = {}
 
     def takes(event: Event) -> bool:
@@ -375,7 +374,7 @@ def _choice(settings: model.Collector) -> Callable[[Event], bool]:
         if wanted is None:
             if len(known) > 4096:  # names may come from clients
                 known.clear()
-            wanted = known[event.event] = globs.fullmatch(event.event) is not None
+            wanted = known[event.event] = names.fullmatch(event.event) is not None
         return wanted
 
     return takes

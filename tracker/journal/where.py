@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tracker.event import Context, Event
+from tracker.event import Context, Event, names_like
 
 Takes = Callable[[Event], bool]
 """Does somebody want this event?"""
@@ -83,9 +83,8 @@ def select(events: Sequence[str] = (), lane: str | None = None, conditions: Iter
     if lane is not None:
         tests.append(lambda event: event.lane == lane)
     if events:
-        # `*` alone is special, as in `collectors.NAME.events`.
-        glob = re.compile("|".join(".*".join(map(re.escape, name.split("*"))) for name in events), re.DOTALL)
-        tests.append(lambda event: glob.fullmatch(event.event) is not None)
+        names = names_like(events)
+        tests.append(lambda event: names.fullmatch(event.event) is not None)
     if not tests:
         return None
     return lambda event: all(takes(event) for takes in tests)
