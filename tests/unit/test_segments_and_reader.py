@@ -108,14 +108,21 @@ def test_a_segment_is_closed_when_it_is_old(folder: Path) -> None:
     assert len(segment.offsets(folder)) == 3
 
 
-def test_each_flipped_byte_costs_its_block_and_nothing_else(tmp_path: Path, folder: Path) -> None:
-    """Flip every 7th byte of a segment, one at a time: no wrong line comes out, and the loss is said."""
+def six_blocks(folder: Path) -> list[bytes]:
+    """A segment of six blocks with three lines each; the lines."""
     feed, expected = Feed(), []
     appender = Appender(folder, STREAM, 0, 1 << 20, 3600)
     for i in range(6):
         batch = lines(3, first=1 + i * 3)
         expected += batch
         write(appender, feed, batch)
+    appender.close()
+    return expected
+
+
+def test_each_flipped_byte_costs_its_block_and_nothing_else(tmp_path: Path, folder: Path) -> None:
+    """Flip every 7th byte of a segment, one at a time: no wrong line comes out, and the loss is said."""
+    expected = six_blocks(folder)
     path = segment.data_path(folder, 0)
     sound = path.read_bytes()
     for at in range(0, len(sound), 7):
@@ -128,13 +135,9 @@ def test_each_flipped_byte_costs_its_block_and_nothing_else(tmp_path: Path, fold
 
 def test_each_flipped_byte_of_the_index_gives_no_wrong_line(tmp_path: Path, folder: Path) -> None:
     """A damaged record takes its block and the next one with it; everything else is read, the loss is said."""
-    feed, expected = Feed(), []
-    appender = Appender(folder, STREAM, 0, 1 << 20, 3600)
-    for i in range(6):
-        batch = lines(3, first=1 + i * 3)
-        expected += batch
-        write(appender, feed, batch)
-    write_mark_of_the_ring(tmp_path, len(feed.content))
+    expected = six_blocks(folder)
+    size = sum(map(len, expected))
+    write_mark_of_the_ring(tmp_path, size)
     path = segment.index_path(folder, 0)
     sound = path.read_bytes()
     for at in range(len(sound)):
@@ -143,7 +146,7 @@ def test_each_flipped_byte_of_the_index_gives_no_wrong_line(tmp_path: Path, fold
         assert got == sorted(got, key=expected.index) and set(got) <= set(expected)
         if at >= segment.HEADER.size:
             assert len(got) >= len(expected) - 6
-        assert sum(chunk.damaged_bytes for chunk in chunks) + sum(map(len, got)) == len(feed.content)
+        assert sum(chunk.damaged_bytes for chunk in chunks) + sum(map(len, got)) == size
 
 
 def write_mark_of_the_ring(data_dir: Path, durable: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -262,6 +263,23 @@ def test_a_reader_forgets_what_was_cut_off_after_a_kill(tmp_path: Path) -> None:
         lines += chunk.lines
     assert not chunk.damaged_bytes and not chunk.expired_bytes
     assert [decode_line(line).id for line in lines] == ["a", "b", "c", "d"]
+
+
+def test_a_claim_that_fails_keeps_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims are tried again each second while the disk is in trouble: none may leave descriptors behind."""
+    feed(tmp_path, 3)
+    claim_and_stop(tmp_path)  # so that the ring bears the mark of an orderly stop, which the next claim takes off
+    before = set(os.listdir("/proc/self/fd"))
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ring, "mark_clean", broken)
+        with pytest.raises(OSError, match="Input/output"):
+            slot.claim(tmp_path, settings(tmp_path, max_slots=1), CAPACITY)
+    assert len(set(os.listdir("/proc/self/fd")) - before) == 0
+    assert claim_and_stop(tmp_path)[1] == 3
 
 
 def test_a_seal_that_cannot_be_read_does_not_stop_a_claim(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from tracker.clock import now_text
 from tracker.delivery.losses import DeadLetter, Gap, Losses
 from tracker.delivery.plugin import Collector, Item, Rejection
 from tracker.delivery.status import Status
@@ -150,7 +150,7 @@ class Loop:
                 raise
             except (Exception, SystemExit) as error:  # a plugin's sys.exit() is its own trouble, not ours
                 status.retries += 1
-                status.error, status.error_at = _said(error), _now()
+                status.error, status.error_at = _said(error), now_text()
                 if not tries:
                     log.warning("collector %s waits; nothing is lost: %s", status.collector, status.error)
                 status.state = "retrying"
@@ -252,7 +252,7 @@ class Loop:
             chunk = self._journal.read(stream, offset, CHUNK_BYTES)
         except OSError as error:
             self._unread[stream] = (tries + 1, time.monotonic() + _pause(tries))
-            self.status.error, self.status.error_at = _said(error), _now()
+            self.status.error, self.status.error_at = _said(error), now_text()
             if not tries:
                 log.warning("stream %s cannot be read at %d, collector %s tries again: %s",
                             stream, offset, self.status.collector, self.status.error)
@@ -346,7 +346,7 @@ class Loop:
         try:
             self.cursor.save()
         except OSError as error:
-            self.status.error, self.status.error_at = _said(error), _now()
+            self.status.error, self.status.error_at = _said(error), now_text()
             if not self._commit_failed:
                 log.warning("the cursor of collector %s cannot be saved; a restart would deliver again: %s",
                             self.status.collector, self.status.error)
@@ -388,6 +388,3 @@ def _pause(tries: int) -> float:
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:500]
 
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

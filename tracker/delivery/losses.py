@@ -15,12 +15,12 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from tracker.clock import now_text
 from tracker.delivery.rotation import Compress, Rotation
 
 log = logging.getLogger("tracker.delivery")
@@ -88,7 +88,7 @@ class Losses:
 
 
 def _append(path: Path, rows: Sequence[DeadLetter] | Sequence[Gap]) -> None:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = now_text()
     for row in rows:
         row.at = now
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,11 +22,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from tracker.clock import now_text
 from tracker.delivery import losses, registry, status
 from tracker.delivery.loop import Journal, Loop
 from tracker.delivery.status import Status
@@ -128,7 +129,7 @@ class Delivery:
             log.warning("the journal cannot be looked at: %s", error)
         for each in (*(loop.status for loop in self._loops), *self._unmade):
             each.pid = os.getpid()
-            each.updated_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            each.updated_at = now_text()
             try:
                 status.write(self._data_dir, each)
             except OSError as error:

@@ -12,13 +12,13 @@ Rules
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
 from tracker import disk
+from tracker.clock import now_text
 
 FORMAT: Final = 1
 
@@ -71,7 +71,7 @@ class Cursor:
         content = _File(
             format=FORMAT,
             collector=self.collector,
-            saved_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            saved_at=now_text(),
             streams={stream: _Place(*place) for stream, place in sorted(self.streams.items())},
         )
         disk.replace(self.path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")

@@ -15,11 +15,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tracker.capture.ring import Ring
+from tracker.clock import now_text
 from tracker.journal import segment
 from tracker.journal.seal import Cause, Seal, read_seal, write_seal
 from tracker.journal.segment import Appender
@@ -31,6 +31,11 @@ log = logging.getLogger("tracker.journal")
 def journal_dir(data_dir: Path) -> Path:
     """The journal's folder under the data folder."""
     return data_dir / "journal"
+
+
+def stream_dir(data_dir: Path, stream: str) -> Path:
+    """A stream's folder: its segments and its seal."""
+    return journal_dir(data_dir) / "streams" / stream
 
 
 class Recovered(NamedTuple):
@@ -55,7 +60,7 @@ def recover(data_dir: Path, settings: Tracker, ring: Ring, boot: bytes) -> Recov
 
     ``end`` below is the journal's end as its index vouches for it, behind a newline.
     """
-    folder = journal_dir(data_dir) / "streams" / ring.stream
+    folder = stream_dir(data_dir, ring.stream)
     seal = seal_of(folder)
     if seal is not None:  # a claim died between sealing and minting
         return Sealed(seal.end, seal.last_seq, seal.cause, seal.gap, list(seal.holes))
@@ -216,10 +221,10 @@ def seal_of(folder: Path) -> Seal | None:
 
 def seal_stream(data_dir: Path, stream: str, sealed: Sealed, successor: str = "") -> None:
     """Write the seal, unless there is one, or nothing that it could speak of. Raises ``OSError``."""
-    folder = journal_dir(data_dir) / "streams" / stream
+    folder = stream_dir(data_dir, stream)
     if seal_of(folder) is None and (sealed.end or sealed.gap != "none" or folder.exists()):
         segment.sync_newest(folder)  # the seal vouches for ``end``
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = now_text()
         write_seal(folder, Seal(stream=stream, successor=successor, sealed_at=now, **sealed._asdict()))
         (log.info if sealed.gap == "none" else log.error)(
             "stream %s is sealed at %d (%s, gap: %s)", stream, sealed.end, sealed.cause, sealed.gap

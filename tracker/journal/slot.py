@@ -23,7 +23,7 @@ from pathlib import Path
 from tracker.capture.ring import MIN_CAPACITY, Ring, RingError
 from tracker.counters import STREAMS_SEALED, CounterFile
 from tracker.journal import segment
-from tracker.journal.recovery import Recovered, Sealed, journal_dir, recover, seal_stream
+from tracker.journal.recovery import Recovered, Sealed, journal_dir, recover, seal_stream, stream_dir
 from tracker.journal.segment import Appender
 from tracker.settings.model import Tracker
 
@@ -169,7 +169,11 @@ def _take(data_dir: Path, settings: Tracker, folder: Path, lock: int, capacity: 
             outcome = recover(data_dir, settings, ring, boot)
             if isinstance(outcome, Recovered):
                 if capacity == ring.capacity or ring.head > ring.durable:
-                    ring.mark_clean(False)
+                    try:
+                        ring.mark_clean(False)
+                    except BaseException:
+                        outcome.appender.close()
+                        raise
                     return Slot(folder, lock, ring, outcome.appender, outcome.last_seq, counts_file)
                 outcome.appender.close()
                 sealed = Sealed(ring.durable, outcome.last_seq, "resized", "none", [])
@@ -177,10 +181,10 @@ def _take(data_dir: Path, settings: Tracker, folder: Path, lock: int, capacity: 
                 sealed = outcome
         stream = uuid.uuid4()
         if ring is not None and sealed is not None:
+            seal_stream(data_dir, ring.stream, sealed, successor=stream.hex)
             counts = counts_file.read()
             counts[STREAMS_SEALED] += sealed.cause not in ("retired", "reboot", "resized")
             counts_file.write(counts)
-            seal_stream(data_dir, ring.stream, sealed, successor=stream.hex)
             ring.close()
             ring = None
         ring = Ring.create(folder / "ring", capacity, stream.bytes, boot)
@@ -194,5 +198,4 @@ def _take(data_dir: Path, settings: Tracker, folder: Path, lock: int, capacity: 
 
 def _appender(data_dir: Path, settings: Tracker, stream: str, position: int) -> Appender:
     journal = settings.journal
-    folder = journal_dir(data_dir) / "streams" / stream
-    return Appender(folder, stream, position, journal.segment_bytes, journal.segment_age_s)
+    return Appender(stream_dir(data_dir, stream), stream, position, journal.segment_bytes, journal.segment_age_s)

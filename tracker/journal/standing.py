@@ -17,6 +17,7 @@ import msgspec
 
 from tracker.event import Event
 from tracker.journal import cursor, segment
+from tracker.journal.recovery import stream_dir
 from tracker.journal.where import select
 from tracker.settings.model import Collector
 
@@ -53,7 +54,7 @@ def of(data_dir: Path, name: str, settings: Collector, event: Event, line: tuple
     own = cursor.load(data_dir, name)
     reached = own.streams.get(stream)
     if reached is None:
-        start = (segment.offsets(data_dir / "journal" / "streams" / stream) or [0])[0]
+        start = (segment.offsets(stream_dir(data_dir, stream)) or [0])[0]
         detail = "it has not begun with this stream" if own.known else own.problem or "it has never delivered anything"
         return Standing(collector=name, state="waiting", detail=detail, bytes_behind=offset + size - start)
     if reached.offset < offset + size:
