@@ -30,6 +30,9 @@ INVALID_BODY = "invalid_body"
 BODY_TOO_COMPLEX = "body_too_complex"
 BAD_DESTINATION = "bad_destination"
 UNENCODABLE = "unencodable"
+BAD_SIGNATURE = "bad_signature"
+SIGNATURE_EXPIRED = "signature_expired"
+PREPROCESS_FAILED = "preprocess_failed"
 
 NO_ROUTE = "no_route"
 METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -44,6 +47,7 @@ JOURNAL_UNWRITABLE = "journal_unwritable"
 NO_SLOT = "no_slot"
 NOT_DURABLE = "not_durable"
 BAD_LANE_LIMIT = "bad_lane_limit"
+SHED = "shed"
 
 HEAD = "head"
 PREFETCH = "prefetch"
@@ -55,6 +59,12 @@ MACRO_UNREPLACED = "macro_unreplaced"
 INVALID_CLIENT_ID = "invalid_client_id"
 CLIENT_TIME_REJECTED = "client_time_rejected"
 UNAUTHENTICATED = "unauthenticated"
+BOT = "bot"
+DNT = "dnt"
+AUDIT = "audit"
+UNKNOWN_VALUE = "unknown_value"
+SERVER_SIDE = "server_side"
+TEST = "test"
 
 REASONS: tuple[Reason, ...] = (
     Reason(MISSING_FIELD, "bad", "A required field is absent: look at the tag's parameters."),
@@ -64,6 +74,9 @@ REASONS: tuple[Reason, ...] = (
     Reason(BODY_TOO_COMPLEX, "bad", "The body is nested too deeply, has too many values, or a number out of range."),
     Reason(BAD_DESTINATION, "bad", "The redirect's destination is not a plain http(s) URL of a host that the route allows."),
     Reason(UNENCODABLE, "bad", "The event could not be written as JSON; the tracker should have cleaned it: please report it."),
+    Reason(BAD_SIGNATURE, "bad", "The destination's signature is none of ours: changed, cut, or made with a key that is no longer known."),
+    Reason(SIGNATURE_EXPIRED, "bad", "The destination's signature was good until a time that has passed: sign the link anew."),
+    Reason(PREPROCESS_FAILED, "bad", "A transform of `preprocess` raised an error: look at the capture log."),
     Reason(NO_ROUTE, "refused", "No route has this path: 404."),
     Reason(METHOD_NOT_ALLOWED, "refused", "The route does not take this method: 405."),
     Reason(PATH_TOO_LONG, "refused", "The path is longer than `limits.max_path_bytes`: 414."),
@@ -76,7 +89,8 @@ REASONS: tuple[Reason, ...] = (
     Reason(JOURNAL_UNWRITABLE, "refused", "The journal cannot be written (disk full, I/O error): 503 until it can."),
     Reason(NO_SLOT, "refused", "This worker has no ring (see its log): 503 until it has one."),
     Reason(NOT_DURABLE, "refused", "`ack: power` was due and the sync failed or took too long: the outcome is unknown, no reply is sent."),
-    Reason(BAD_LANE_LIMIT, "refused", "More bad events than `limits.max_bad_events_per_second`: answered, counted, not kept."),
+    Reason(BAD_LANE_LIMIT, "refused", "More bad events than `limits.max_bad_events_per_second` or more bytes of them: answered, counted, not kept."),
+    Reason(SHED, "refused", "The ring is nearly full, and what is left is for routes of a higher `priority`: 503."),
     Reason(HEAD, "flag", "A HEAD request: somebody looked without loading. Never billed."),
     Reason(PREFETCH, "flag", "The browser fetched ahead of the person (`Purpose`, `Sec-Purpose`, `X-Moz`). Never billed."),
     Reason(GPC, "flag", "The person asked not to be tracked (`Sec-GPC: 1`)."),
@@ -86,7 +100,16 @@ REASONS: tuple[Reason, ...] = (
     Reason(MACRO_UNREPLACED, "flag", "A field held an ad-server macro that nobody replaced, such as `${AUCTION_PRICE}`; it counts as absent."),
     Reason(INVALID_CLIENT_ID, "flag", "The client's event id was not valid; the tracker made one."),
     Reason(CLIENT_TIME_REJECTED, "flag", "The client's time was unreadable or too far from ours; `timestamp` is `received_at`."),
-    Reason(UNAUTHENTICATED, "flag", "No keys are configured (loopback): nobody proved who sent this."),
+    Reason(UNAUTHENTICATED, "flag", "No keys are configured: nobody proved who sent this."),
+    Reason(BOT, "flag", "The user agent calls itself a robot, or is a known link scanner or preview. Never billed."),
+    Reason(DNT, "flag", "The person asked not to be tracked (`DNT: 1`)."),
+    Reason(AUDIT, "flag", "A price of `AUDIT`: a test render (OpenRTB 2.6, 4.4). Never billed."),
+    Reason(UNKNOWN_VALUE, "flag", "A field held an ad server's word for unknown: empty, or one of its `unknown` texts (-1, -2); it counts as absent."),
+    Reason(SERVER_SIDE, "flag", "Sent by a listed server for a device (`clients.ssai_networks`)."),
+    Reason(TEST, "flag", "A test, by its route's own word. Never billed."),
 )
+
+NEVER_BILLED = frozenset({HEAD, PREFETCH, BOT, AUDIT, TEST})
+"""Flags of events that cost nothing: no ``cost_nanos``."""
 
 BY_NAME: dict[str, Reason] = {reason.name: reason for reason in REASONS}

@@ -20,7 +20,7 @@ from tracker.capture.identity import CLIENT_WORDS
 from tracker.capture.privacy import keeper
 from tracker.capture.redirect import AllowList, Jump, parse
 from tracker.capture.template import Template
-from tracker.settings.model import Field, Fields, FieldSet, RedirectReply, Route, Routes
+from tracker.settings.model import Field, Fields, FieldSet, LongReply, Redirect, Route, Routes
 
 Metric = tuple[str, str, ReadNumber, int, str]
 """A metric's name, its key in the event (money is ``<name>_micros``), how it is read, what one unit of it costs in
@@ -86,7 +86,8 @@ def compile_plan(name: str, route: Route, routes: Routes, template: Template, ma
     ack = route.ack or defaults.ack
     event = route.event or name
     reads = [(key, compile_field(field, template.names, max_text_chars)) for key, field in dimensions.items()]
-    jump = _jump(route.reply) if isinstance(route.reply, RedirectReply) else None
+    redirect = route.reply.redirect if isinstance(route.reply, LongReply) else None
+    jump = _jump(redirect) if redirect is not None else None
     return Plan(
         name=name,
         event=event if not event.startswith("path.") else name,
@@ -126,8 +127,7 @@ def _metric(name: str, field: Field | str, names: tuple[str, ...]) -> Metric:
     return name, f"{name}_micros", read, nanos, field.currency
 
 
-def _jump(answer: RedirectReply) -> Jump:
-    redirect = answer.redirect
+def _jump(redirect: Redirect) -> Jump:
     place, _, key = redirect.to.partition(".")
     stored = parse(redirect.to)
     otherwise = parse(redirect.otherwise) if redirect.otherwise is not None else None

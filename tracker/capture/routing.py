@@ -19,7 +19,7 @@ from tracker.capture.privacy import PERSONAL_HEADERS
 from tracker.capture.redirect import AllowList, parse
 from tracker.capture.template import Template, Tree
 from tracker.capture.values import CONVERT, Trouble
-from tracker.settings.model import Field, Redirect, RedirectReply, Route, Routes, Tracker
+from tracker.settings.model import Field, LongReply, Redirect, Route, Routes, Tracker
 from tracker.settings.problems import Fault, listed, quoted, suggestion
 
 Kind = Literal["dimensions", "metrics"]
@@ -99,7 +99,7 @@ def _route(where: Where, route: Route, routes: Routes, parsed: Template) -> Iter
             if kept in consumed:
                 message = f"{quoted(kept)} is a field of the event already"
                 yield _fault((*where, "properties", at), message)
-    if isinstance(route.reply, RedirectReply):
+    if isinstance(route.reply, LongReply) and route.reply.redirect is not None:
         yield from _redirect((*where, "reply", "redirect"), route.reply.redirect, posts)
 
 

@@ -26,6 +26,12 @@ Name = Annotated[
 """Names of routes, fields, collectors: lower case, digits, underscore; at most 64."""
 
 
+KeyId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="a key id: 1 to 32 letters, digits, `_` or `-`")
+]
+Secret = Annotated[str, Meta(min_length=16)]
+
+
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all settings Structs."""
 
@@ -49,6 +55,8 @@ class Limits(Frozen, frozen=True):
     """Longest text of a dimension or context field unless its route says otherwise; longer is cut and flagged."""
     max_bad_events_per_second: Natural = 100
     """Bad-lane events kept a second in each worker; beyond it they are counted only."""
+    max_bad_bytes_per_second: Natural = 262_144
+    """Bytes of bad-lane events kept a second in each worker; beyond it they are counted only."""
 
 
 class Ring(Frozen, frozen=True):
@@ -73,6 +81,19 @@ class Journal(Frozen, frozen=True):
     """Hard limit of the whole journal; beyond it the oldest segments go (see ``on_limit`` of each collector)."""
     max_age_s: Positive = 604_800
     """Hard age limit of a segment: 7 days."""
+
+
+class Clients(Frozen, frozen=True):
+    """Whose word about the client is taken: who stands between a person and the tracker."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of your own proxies and balancers. From them the address is the right-most one in ``proxy_header`` that is not a trusted proxy itself; from anybody else it is the connection's."""
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    """Which header your proxies write."""
+    proxy_protocol: bool = False
+    """Connections from ``trusted_proxies`` begin with a PROXY protocol header (HAProxy, AWS NLB; version 1 or 2)."""
+    ssai_networks: tuple[str, ...] = ()
+    """Networks of servers that insert ads and send pixels for devices (VAST 4.3, 1.3.6): from them ``X-Device-IP``, ``X-Device-User-Agent``, ``X-Device-Referer`` and ``X-Device-Accept-Language`` are taken, and the event is flagged ``server_side``."""
 
 
 class Collector(Frozen, frozen=True):
@@ -112,6 +133,11 @@ class Tracker(Frozen, frozen=True):
     """Written into each event as ``environment``."""
     status_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that may read the ``/-/`` pages beside health and readiness."""
+    public_without_keys: bool = False
+    """Bind to a public address although routes with ``access: key`` would let anybody in: their events are flagged ``unauthenticated``."""
+    signing_keys: dict[Name, dict[KeyId, Secret]] = {}
+    """Key rings for signed redirects (``signed_by``), by name: key id to secret, best from the environment (``${CLICKS_2026A}``). The first signs, all of them are accepted: rotate by adding one in front and removing the last."""
+    clients: Clients = Clients()
     limits: Limits = Limits()
     ring: Ring = Ring()
     journal: Journal = Journal()
@@ -119,13 +145,18 @@ class Tracker(Frozen, frozen=True):
     """Destinations by name."""
 
 
+As = Literal[
+    "text", "macro", "integer", "number", "boolean", "money", "time", "host", "url", "language", "vast_event", "list"
+]
+
+
 class Field(Frozen, frozen=True, rename={"from_": "from", "as_": "as"}):
     """One dimension or metric of a route."""
 
     from_: str | tuple[str, ...] = ()
-    """``path.NAME``, ``query.NAME``, ``header.NAME`` or ``body.NAME``; of a list, the first present wins."""
-    as_: Literal["text", "integer", "number", "money", "host", "vast_event"] = "text"
-    """How the text is read. Dimensions take text, host, vast_event; metrics take integer, number, money."""
+    """``path.NAME``, ``query.NAME``, ``header.NAME``, ``cookie.NAME``, ``body.NAME`` (a field of the form or JSON object) or ``body/a/0/b`` (a JSON Pointer, RFC 6901); of a list, the first present wins."""
+    as_: As = "text"
+    """How it is read. Dimensions take text, macro, boolean, time, host, url, language, vast_event, list; metrics take integer, number, boolean, money, time."""
     const: str | None = None
     """A fixed value instead of ``from``."""
     default: str | None = None
@@ -136,6 +167,10 @@ class Field(Frozen, frozen=True, rename={"from_": "from", "as_": "as"}):
     """Longest text in characters; longer is cut and flagged."""
     lower: bool = False
     """Lower-case the text."""
+    pattern: str | None = None
+    """A regular expression (RE2) that the whole text must match, after ``lower``; what does not goes to the bad lane."""
+    unknown: tuple[str, ...] = ("-1", "-2")
+    """Texts that mean "unknown" (VAST's -1 and -2): they count as absent and are flagged, as empty ones do. Write ``[]`` where they are values."""
     unit: Literal["cpm", "each"] = "each"
     """Money only: the price of a thousand, or of this one event."""
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="three capital letters, such as `EUR`")] = "USD"
@@ -148,20 +183,54 @@ class Redirect(Frozen, frozen=True):
     """A 302 to a destination that the route allows."""
 
     to: str
-    """Where the destination comes from (``query.url``), or a stored one (``https://shop.example/spring``)."""
+    """Where the destination comes from (``query.url``, ``body.url``), or a stored one (``https://shop.example/{campaign}?click={click_id}``). In either, ``{click_id}`` and ``{NAME}`` of a dimension behind the host are replaced, percent-encoded."""
     allow: tuple[str, ...] = ()
     """Hosts a destination from the hit may have: ``example.com``, ``*.shop.example``, with ``:port`` if it is not the scheme's own."""
-    add: dict[str, Literal["event.id"]] = {}
-    """Query parameters to add to the destination."""
+    signed_by: str | None = None
+    """Name of the key ring (``signing_keys``) whose signatures let a destination pass whatever its host; made by ``tracker sign-url``."""
+    add: dict[str, str] = {}
+    """Query parameters to add to the destination: ``event.id`` or ``dimensions.NAME``."""
     otherwise: str | None = None
     """Where to send a person whose destination is refused; without it the answer is a 400."""
+    referrer_policy: Literal["no-referrer", "origin", "strict-origin", "unsafe-url"] = "no-referrer"
+    """What the landing page learns of the page before: by default nothing."""
 
 
-class RedirectReply(Frozen, frozen=True):
-    """The long form of a reply."""
+class Fixed(Frozen, frozen=True):
+    """A reply of your own, the same for every hit."""
 
-    redirect: Redirect
+    status: Annotated[int, Meta(ge=200, le=299)] = 200
+    """HTTP status."""
+    content_type: str = "text/plain; charset=utf-8"
+    """``Content-Type``; left out with an empty body."""
+    body: str = ""
+    """Sent as UTF-8."""
+    headers: dict[str, str] = {}
+    """Further headers."""
+
+
+class LongReply(Frozen, frozen=True):
+    """The long form of a reply: exactly one of these."""
+
+    redirect: Redirect | None = None
     """Answer 302."""
+    fixed: Fixed | None = None
+    """Answer with this, whatever the hit holds."""
+
+
+class Cookie(Frozen, frozen=True):
+    """A first-party id cookie: opt-in, never set or read for a person who opted out (``Sec-GPC``, ``DNT``)."""
+
+    name: Annotated[
+        str, Meta(pattern=r"^__Host-[A-Za-z0-9_-]{1,56}$", description="`__Host-` and up to 56 letters, digits, `_` or `-`")
+    ] = "__Host-tid"
+    """Its name. ``__Host-`` ties it to this host and to https (RFC 6265bis, 4.1.3.2)."""
+    into: Literal["anonymous_id", "device_id"] = "anonymous_id"
+    """Which id of the event it becomes, unless the client names one itself."""
+    max_age_days: Annotated[int, Meta(ge=1, le=400)] = 365
+    """How long browsers keep it; they allow no more than 400 days. It is not renewed."""
+    same_site: Literal["lax", "none"] = "lax"
+    """``none`` also sends it from other sites' pages, as ad tags need it."""
 
 
 class Privacy(Frozen, frozen=True):
@@ -171,9 +240,15 @@ class Privacy(Frozen, frozen=True):
     """``truncate`` keeps IPv4 /24 and IPv6 /48; ``drop`` keeps nothing."""
     gpc: Literal["anonymous", "ignore"] = "anonymous"
     """With ``Sec-GPC: 1``: ``anonymous`` keeps no address and no ids, only flags the event; ``ignore`` flags it."""
+    dnt: Literal["anonymous", "ignore"] = "anonymous"
+    """The same for ``DNT: 1``."""
 
 
 Method = Literal["GET", "HEAD", "POST"]
+Priority = Literal["low", "normal", "high"]
+Access = Literal["open", "key"]
+ReplyName = Literal["pixel", "no_content", "json"]
+Flag = Literal["bot", "prefetch", "server_side", "test", "unauthenticated"]
 Fields = dict[Name, str | Field]
 
 
@@ -187,6 +262,12 @@ class Defaults(Frozen, frozen=True):
     properties: Literal["none", "all"] | tuple[str, ...] = "none"
     """Which query, form or JSON fields become ``properties``: none, all, or the listed ones."""
     privacy: Privacy = Privacy()
+    priority: Priority = "normal"
+    """Who goes without first when the journal does not keep up: ``low`` from a ring three quarters full, ``normal`` from seven eighths, ``high`` when it is full."""
+    preprocess: tuple[str, ...] = ()
+    """Transforms of the query and the body before any field is read, in order, by the name of their entry point."""
+    access: Access | None = None
+    """Who may send: anybody (``open``), or who has a key (``key``). By default ``open`` where tags and links lead (pixel, redirect, fixed reply) and ``key`` for the rest. Without any keys everybody is let in and the event is flagged ``unauthenticated``."""
 
 
 class FieldSet(Frozen, frozen=True):
@@ -202,9 +283,9 @@ class Route(Frozen, frozen=True):
     """One row of the routing table: a path, what its hits mean, and what comes back."""
 
     path: str
-    """Path template: ``/imp/{campaign}/{creative}.gif``."""
-    reply: Literal["pixel", "no_content"] | RedirectReply
-    """What the client gets."""
+    """Path template: ``/imp/{campaign}/{creative}.gif``. A parameter may have a type: ``{id:integer}`` (digits), ``{id:hex}``, ``{id:word}`` (letters, digits, ``_`` and ``-``)."""
+    reply: ReplyName | LongReply
+    """What the client gets: a 1x1 GIF, 204, a verdict in JSON, a 302, or what you write yourself."""
     event: str | None = None
     """Event name, or ``path.NAME``; by default the route's name."""
     use: tuple[str, ...] = ()
@@ -221,6 +302,16 @@ class Route(Frozen, frozen=True):
     """By default those of ``defaults``."""
     privacy: Privacy | None = None
     """By default that of ``defaults``."""
+    priority: Priority | None = None
+    """By default that of ``defaults``."""
+    preprocess: tuple[str, ...] | None = None
+    """By default those of ``defaults``."""
+    access: Access | None = None
+    """By default that of ``defaults``."""
+    flags: tuple[Flag, ...] = ()
+    """Flags that every event of this route bears: ``test`` for a route that never bills."""
+    cookie: Cookie | None = None
+    """A first-party id cookie; without it the tracker sets none. ``{}`` takes its defaults."""
 
 
 class Routes(Frozen, frozen=True):
@@ -228,6 +319,8 @@ class Routes(Frozen, frozen=True):
 
     version: Literal[1] = 1
     """Version of this file's format."""
+    include: tuple[str, ...] = ()
+    """Other routing tables to take in, relative to this file, or built in (``presets/dsp.yaml``). Their defaults hold for their own routes; names must differ."""
     defaults: Defaults = Defaults()
     """What every route starts from."""
     field_sets: dict[Name, FieldSet] = {}
@@ -241,5 +334,8 @@ class Settings(Frozen, frozen=True):
 
     tracker: Tracker
     routes: Routes
+    """The table with what it includes: one table, each route with its own file's defaults filled in."""
     version: str
     """First 12 hexadecimal digits of the SHA-256 of both, canonically encoded; shown in ``/-/readyz``."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed and probably not meant, as a person should read it."""
