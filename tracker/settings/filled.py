@@ -26,7 +26,8 @@ def fill(route: Route, defaults: Defaults) -> Route:
 
 def fill_all(table: Routes) -> Routes:
     """The table with every route filled."""
-    return msgspec.structs.replace(table, routes={name: fill(each, table.defaults) for name, each in table.routes.items()})
+    filled = {name: fill(route, table.defaults) for name, route in table.routes.items()}
+    return msgspec.structs.replace(table, routes=filled)
 
 
 def _access(route: Route) -> Access:
