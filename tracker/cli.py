@@ -1,6 +1,7 @@
 """The commands. Only ``cli.py`` and ``cli_*.py`` print; what they print is made in ``tracker.terminal``.
 
-Here is how the processes start; ``cli_reading`` has the commands that read the journal, ``cli_given`` what all share.
+Here is how the processes start; ``cli_reading`` has the commands that read the journal, ``cli_routing`` those about the
+routing table, ``cli_given`` what all share.
 
 Rules
 1. A command resolves its settings, calls one function of the library, shows the outcome, and exits with a code of the
@@ -28,6 +29,7 @@ import click
 import tracker
 from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags
 from tracker.cli_reading import tail, trace, verify
+from tracker.cli_routing import check
 from tracker.interpreter import refusal
 
 
@@ -152,26 +154,7 @@ def deliver(given: Given) -> None:
     sys.exit(runner.run_process(given.checked() if given.dump is None else given.load()))
 
 
-@main.command()
-@settings_flags(serving=True)
-def check(given: Given) -> None:
-    """Check settings and routing table; start nothing.
-
-    The checks are those of `serve`. Every problem is shown at once, with its file, line and column.
-
-    \b
-    tracker check --config tracker.yaml --routes routes.yaml
-    OK: 6 routes, 2 collectors (version 56449d2b5fba)
-
-    Exit codes: 0 they are right; 78 they are not.
-    """
-    settings = given.checked()
-    routes, collectors = len(settings.routes.routes), len(settings.tracker.collectors)
-    click.echo(f"OK: {routes} route{'s' * (routes != 1)}, {collectors} collector{'s' * (collectors != 1)} "
-               f"(version {settings.version})")  # fmt: skip
-
-
-for command in (tail, trace, verify):
+for command in (check, tail, trace, verify):
     main.add_command(command)
 
 
