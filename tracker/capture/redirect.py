@@ -25,6 +25,8 @@ from falcon.util.uri import decode
 from tracker.capture.text import REPLACEMENT
 
 MAX_URL_CHARS = 2048
+MAX_VERDICTS = 1024
+"""Origins that an allow-list remembers; when there are more, it forgets them all."""
 
 # RFC 1123 labels: an underscore is not for hosts.
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -52,13 +54,22 @@ class Destination(NamedTuple):
     fragment: str
     """With its ``#``, or empty."""
 
+    @property
+    def origin(self) -> str:
+        """``https://shop.example``, with the port if it is not the scheme's own."""
+        return f"{self.scheme}://{self.host}:{self.port}" if self.port else f"{self.scheme}://{self.host}"
+
     def location(self, added: str = "") -> str:
         """The URL as it is sent; ``added`` (``name=value&...``, already encoded) goes to the end of the query."""
-        port = f":{self.port}" if self.port else ""
         query = self.query
         if added:
             query = f"{query}{'' if query.endswith(('?', '&')) else '&' if query else '?'}{added}"
-        return f"{self.scheme}://{self.host}{port}{self.path}{query}{self.fragment}"
+        return f"{self.origin}{self.path}{query}{self.fragment}"
+
+
+def read(text: str) -> Destination | None:
+    """``parse``, after decoding once more what was percent-encoded once too often."""
+    return parse(decode(text, unquote_plus=False) if _OVER_ENCODED.match(text) else text)
 
 
 def parse(url: str) -> Destination | None:
@@ -111,6 +122,7 @@ class AllowList:
         """Raises ``ValueError`` with the entry and what is wrong with it."""
         self._exact: set[tuple[str, int]] = set()
         self._below: set[tuple[str, int]] = set()
+        self._verdicts: dict[str, bool] = {}
         for entry in entries:
             wild = entry.startswith("*.")
             found = _authority(entry[2:] if wild else entry, "http")
@@ -121,11 +133,20 @@ class AllowList:
             port = int(entry.partition(":")[2] or 0)
             (self._below if wild else self._exact).add((found[0], port))
 
-    def allows(self, destination: Destination) -> bool:
-        """Whether the destination's host and port are on the list."""
-        host, port = destination.host, destination.port
-        own = port or _DEFAULT_PORT[destination.scheme]
-        for candidate in {port, own}:  # `example.com:443` allows https://example.com/, and no http
+    def allows(self, origin: str) -> bool:
+        """Whether a ``Destination.origin`` is of a host and port on the list."""
+        verdict = self._verdicts.get(origin)
+        if verdict is None:
+            if len(self._verdicts) >= MAX_VERDICTS:
+                self._verdicts.clear()
+            verdict = self._verdicts[origin] = self._judge(origin)
+        return verdict
+
+    def _judge(self, origin: str) -> bool:
+        scheme, _, site = origin.partition("://")
+        host, _, digits = site.partition(":")
+        port = int(digits or 0)
+        for candidate in {port, port or _DEFAULT_PORT[scheme]}:  # `example.com:443` allows https, and no http
             if (host, candidate) in self._exact:
                 return True
             label, _, suffix = host.partition(".")
@@ -164,7 +185,5 @@ def judge(value: Any, allowed: AllowList) -> Destination | None:
     """The destination that a parameter's value (text; a list if it came twice) names, if it may be gone to."""
     if not isinstance(value, str):
         return None
-    if _OVER_ENCODED.match(value):
-        value = decode(value, unquote_plus=False)
-    destination = parse(value)
-    return destination if destination is not None and allowed.allows(destination) else None
+    destination = read(value)
+    return destination if destination is not None and allowed.allows(destination.origin) else None
