@@ -6,8 +6,7 @@ Rules
 2. ``FreshIds`` belongs to one thread and is made after the last fork: two copies of its random pool would make the
    same ids.
 3. A client's id is taken if it is 1 to 64 of ``A-Z a-z 0-9 . _ : -``, which any header, URL or log can hold.
-4. A client's time is taken if it is at most 30 days old and at most 10 minutes ahead of ours: RFC 3339, or a number of
-   seconds, or of milliseconds from 10^11 on (where seconds would mean the year 5138).
+4. A client's time (``instant``) is taken if it is at most 30 days old and at most 10 minutes ahead of ours.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tracker import reasons
+from tracker.capture.instant import unix_ms
 from tracker.capture.privacy import IDS
 from tracker.capture.text import mark, settle
 from tracker.capture.values import written
@@ -33,10 +32,6 @@ MAX_AHEAD_MS = 600_000
 
 valid_id = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:[Zz]|([+ -])(\d\d:\d\d))", re.ASCII)
-_NUMBER = re.compile(r"(\d{1,16})(?:\.(\d{1,9}))?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 
 _MILLIS = tuple(f".{n:03}Z" for n in range(1000))
@@ -129,21 +124,9 @@ class Stamps:
 
 def client_ms(text: str, received_ms: int) -> int | None:
     """The Unix milliseconds that a client's text means; None if unreadable or too far from ``received_ms``."""
-    number = _NUMBER.fullmatch(text)
-    if number is not None:
-        ms = int(number[1])
-        if ms < 100_000_000_000:
-            ms = ms * 1000 + int((number[2] or "")[:3].ljust(3, "0"))
-    else:
-        parts = _RFC3339.fullmatch(text)
-        if parts is None:
-            return None
-        # A `+` that was not percent-encoded arrives as a space.
-        offset = f"{parts[3].replace(' ', '+')}{parts[4]}" if parts[3] else "+00:00"
-        try:
-            ms = (datetime.fromisoformat(f"{parts[1]}T{parts[2]}{offset}") - _EPOCH) // _MILLISECOND
-        except (ValueError, OverflowError):
-            return None
+    ms = unix_ms(text)
+    if ms is None:
+        return None
     return ms if received_ms - MAX_AGE_MS <= ms <= received_ms + MAX_AHEAD_MS else None
 
 
