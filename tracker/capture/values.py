@@ -186,7 +186,7 @@ def language(text: str) -> str | Trouble:
 @lru_cache(1024)  # PERF: there are few, and a known one takes a tenth of the time
 def _tag(text: str) -> str | Trouble:
     tag = text.partition(",")[0].partition(";")[0].strip().replace("_", "-").lower()
-    if len(tag) > MAX_LANGUAGE_CHARS or not _LANGUAGE(tag):
+    if len(tag) > MAX_LANGUAGE_CHARS or not text.isascii() or not _LANGUAGE(tag):  # the Kelvin sign lowers to `k`
         return INVALID
     if "-" not in tag:
         return tag
@@ -229,7 +229,7 @@ def vast_event(text: str) -> str | Trouble:
 
 def is_audit(text: str) -> bool:
     """Whether a price is OpenRTB's word for a test render (2.6, 4.4)."""
-    return len(text) == 5 and text.upper() == "AUDIT"
+    return len(text) == 5 and text.lower() == "audit"
 
 
 DIMENSION: dict[str, Convert] = {

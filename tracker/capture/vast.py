@@ -50,6 +50,6 @@ _BETWEEN = str.maketrans("", "", "_- ")
 def spelled(text: str) -> str | None:
     """The tracking event that a text names, in VAST's spelling; None if it names none."""
     name = _EXACT.get(text)  # PERF: nearly always
-    if name is None and len(text) <= _MAX_CHARS:
+    if name is None and len(text) <= _MAX_CHARS and text.isascii():
         name = _LOOSE.get(text.translate(_BETWEEN).lower())
     return name
