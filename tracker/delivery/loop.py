@@ -24,10 +24,11 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from tracker.clock import now_text
+from tracker.delivery.choice import choice
 from tracker.delivery.losses import DeadLetter, Gap, Losses
 from tracker.delivery.plugin import Collector, Item, Rejection
 from tracker.delivery.status import Status
-from tracker.event import Event, decode_line, names_like
+from tracker.event import decode_line
 from tracker.journal import cursor
 from tracker.journal.cursor import Cursor, Position
 from tracker.journal.reader import Chunk
@@ -92,7 +93,7 @@ class Loop:
         self.status = Status(collector=name, type=settings.type)
         """Counts, state and errors; the owner of the loop adds what only it knows. Others read it."""
         self.cursor = Cursor(cursor.cursor_path(data_dir, name), name)
-        self._takes = _choice(settings)
+        self._takes = choice(settings)
         self._collector = collector
         self._journal = journal
         self._data_dir = data_dir
@@ -359,25 +360,6 @@ def _rejections(collector: Collector, batch: list[Item]) -> dict[str, str]:
     """Deliver, and what was rejected: reason by id. Raises what the collector raises, also for an odd answer."""
     answer: list[Rejection] = list(collector.deliver(tuple(batch)))
     return {str(rejection.id): str(rejection.reason) for rejection in answer}
-
-
-def _choice(settings: model.Collector) -> Callable[[Event], bool]:
-    """Whether the collector wants an event."""
-    lanes = frozenset(settings.lanes)
-    names = names_like(settings.events)
-    known: dict[str, bool] = {}
-
-    def takes(event: Event) -> bool:
-        if event.lane not in lanes:
-            return False
-        wanted = known.get(event.event)
-        if wanted is None:
-            if len(known) > 4096:  # names may come from clients
-                known.clear()
-            wanted = known[event.event] = names.fullmatch(event.event) is not None
-        return wanted
-
-    return takes
 
 
 def _pause(tries: int) -> float:
