@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from tracker.capture.extract import Parts, compile_field, properties
+from tracker.capture.extract import Parts, Read
+from tracker.capture.extract import compile_field as compile_any
 from tracker.capture.memo import MAX_CHARS, MAX_TEXTS, Memo
-from tracker.capture.values import INVALID, MISSING
+from tracker.capture.properties import properties_of
+from tracker.capture.values import DIMENSION, INVALID, METRIC, MISSING
 from tracker.settings.model import Field
 
 
@@ -20,12 +22,17 @@ def field(**options: Any) -> Field:
     return Field(**{{"of": "from_", "kind": "as_"}.get(name, name): value for name, value in options.items()})
 
 
+def compile_field(compiled: Field, names: list[str], limit: int) -> Read:
+    """As a dimension, or as a metric where only metrics have the type."""
+    return compile_any(compiled, names, limit, METRIC if compiled.as_ in ("integer", "number", "money") else DIMENSION)
+
+
 def test_the_first_present_source_wins() -> None:
-    """An empty text and an unreplaced macro are absent; the macro is flagged, and the next source is asked."""
+    """An empty text and an unreplaced macro are absent and flagged, and the next source is asked."""
     read = compile_field(field(of=("query.a", "query.b", "body.c", "header.d", "path.e"), default="none"), ["e"], 100)
     hit = parts(["p"], {"a": "", "b": "{b}"}, {"d": "h"}, {"c": None})
     assert read(hit) == "h"
-    assert hit[4] == ["macro_unreplaced"]
+    assert hit[4] == ["unknown_value", "macro_unreplaced"]
     assert read(parts(["p"], {"a": "q", "b": "x"}, {"d": "h"})) == "q"
     assert read(parts(["p"], {"b": "q"})) == "q"
     assert read(parts(["p"])) == "p"
@@ -40,7 +47,14 @@ def test_the_first_present_source_wins() -> None:
         ({"max_length": 2, "lower": True}, "ABC", "ab"), ({"max_length": 2, "default": "xyz"}, None, "xy"),
         ({"kind": "integer"}, "7", 7), ({"kind": "integer"}, "x", INVALID), ({"kind": "integer", "default": "5"}, None, 5),
         ({"kind": "integer", "default": "5"}, "x", INVALID), ({"kind": "integer", "max_length": 1}, "77", 77),
-        ({"kind": "money"}, "2.50", 2_500_000), ({"kind": "money"}, "-1", INVALID), ({"kind": "money"}, "${AUCTION_PRICE}", None),
+        ({"kind": "money"}, "2.50", 2_500_000), ({"kind": "money"}, "-1", None), ({"kind": "money"}, "-3", INVALID), ({"kind": "money"}, "AUDIT", None), ({"kind": "money", "default": "1"}, "audit", 1_000_000),
+        ({}, "-2", None), ({"unknown": ()}, "-2", "-2"), ({"unknown": ("n/a",)}, "n/a", None), ({"kind": "integer"}, "-1", None), ({"kind": "integer", "unknown": ()}, "-1", -1),
+        ({"kind": "host", "unknown": ("none",)}, "none", None), ({"kind": "host"}, "none", "none"), ({"required": True}, "-1", MISSING),
+        ({"pattern": "[a-z]+"}, "abc", "abc"), ({"pattern": "[a-z]+"}, "abc1", INVALID), ({"pattern": "[a-z]+", "lower": True}, "ABC", "abc"), ({"pattern": "a|b"}, "ab", INVALID),
+        ({"kind": "boolean"}, "YES", "true"), ({"kind": "boolean"}, "maybe", INVALID), ({"kind": "time"}, "2026-11-20T10:00:00+01:00", "2026-11-20T09:00:00.000Z"),
+        ({"kind": "url"}, "HTTPS://Shop.example", "https://shop.example/"), ({"kind": "url", "max_length": 10}, "https://shop.example/x", "https://sh"), ({"kind": "url"}, "javascript:x", INVALID),
+        ({"kind": "language"}, "de-ch;q=0.8, en", "de-CH"), ({"kind": "macro"}, "a%2520b", "a b"), ({"kind": "list"}, "a, b%2Cc,,-1", "a,b%2Cc"), ({"kind": "list"}, "-1", None),
+        ({"kind": "list"}, ",-2,", None), ({"kind": "money"}, "${AUCTION_PRICE}", None),
         ({"kind": "money", "required": True}, "${AUCTION_PRICE}", MISSING), ({"kind": "number"}, "1e3", 1000.0),
         ({"kind": "host"}, "https://A.example/x", "a.example"), ({"kind": "host", "max_length": 3}, "https://A.example/x", "a.e"), ({"kind": "host"}, "!", INVALID),
         ({"kind": "vast_event"}, "midPoint", "midpoint"), ({"kind": "vast_event"}, "midway", INVALID),
@@ -52,6 +66,43 @@ def test_a_field_is_read_alike_from_path_query_and_body(options: dict[str, Any],
     read = compile_field(field(of=f"{place}.f", **options), ["f"], 100)
     hit = parts([value or ""], {"f": value} if value is not None else {}, {}, {"f": value})
     assert read(hit) == found
+
+
+def test_a_json_number_is_what_it_says_although_its_text_would_mean_unknown() -> None:
+    """-1 is an ad server's word only where it is text."""
+    hit = parts(body={"f": -1, "g": "-1"})
+    assert compile_field(field(of="body.f", kind="integer"), [], 100)(hit) == -1
+    assert hit[4] == []
+    assert compile_field(field(of="body.g", kind="integer"), [], 100)(hit) is None
+    assert hit[4] == ["unknown_value"]
+
+
+@pytest.mark.parametrize(
+    ("pointer", "found"),
+    [
+        ("body/cart/1/sku", "B"), ("body/cart/0/price", "9.5"), ("body/cart/2/sku", None), ("body/cart/01/sku", None), ("body/cart/-", None), ("body/a~1b", "slash"),
+        ("body/m~0n", "tilde"), ("body/cart", INVALID), ("body/", "empty"), ("body/cart/sku", None), ("body/deep/x", None), ("body/cart/99999", None), ("body/01", "1"),
+    ],
+)  # fmt: skip
+def test_a_pointer_reaches_into_the_body(pointer: str, found: object) -> None:
+    """RFC 6901: escapes, array indices without leading zeros; what is not there is absent, what is no value is invalid."""
+    body = {"cart": [{"sku": "A", "price": 9.5}, {"sku": "B"}], "a/b": "slash", "m~n": "tilde", "": "empty", "deep": 5, "01": 1}
+    assert compile_field(field(of=pointer), [], 100)(parts(body=body)) == found
+
+
+def test_a_list_takes_all_values_of_a_repeated_parameter_or_of_a_json_array() -> None:
+    """A comma inside an item stays encoded; numbers are written; nothing is flagged as repeated."""
+    hit = parts(query={"f": ["a", "b,c", "-1"]}, body={"f": ["x,y", 5, None, {"no": 1}, "100%"]})
+    assert compile_field(field(of="query.f", kind="list"), [], 100)(hit) == "a,b,c"
+    assert compile_field(field(of="body.f", kind="list"), [], 100)(hit) == "x%2Cy,5,100%"
+    assert hit[4] == []
+
+
+def test_a_cookie_is_a_source_like_any_other() -> None:
+    """One of several, by its exact name."""
+    hit = parts(header={"cookie": "a=1; __Host-tid=abc; b=2"})
+    assert compile_field(field(of="cookie.__Host-tid"), [], 100)(hit) == "abc"
+    assert compile_field(field(of="cookie.tid"), [], 100)(hit) is None
 
 
 def test_a_constant_needs_no_hit() -> None:
@@ -104,10 +155,10 @@ def test_a_repeated_parameter_gives_its_first_value_to_any_type() -> None:
 def test_properties_are_what_no_field_has_read() -> None:
     """All or the listed ones; the body's word goes before the query's; text of the query is cleaned here."""
     hit = parts(query={"a": "1", "b": ["2", "3"], "c": "q", "used": "x", "t\x00": "\x1b"}, body={"c": [1], "used": 5, "d": None})
-    everything = properties(None, hit, frozenset({"used"}), frozenset())
+    everything = properties_of(None, hit, frozenset({"used"}), frozenset())
     assert everything == {"a": "1", "b": "2", "c": [1], "used": 5, "d": None, "t\ufffd": "\ufffd"}
     assert sorted(hit[4]) == ["cleaned", "repeated_parameter"]
-    assert properties(frozenset({"a", "d", "z"}), hit, frozenset(), frozenset()) == {"a": "1", "d": None}
+    assert properties_of(frozenset({"a", "d", "z"}), hit, frozenset(), frozenset()) == {"a": "1", "d": None}
 
 
 def test_a_memo_forgets_rather_than_grows() -> None:

@@ -21,11 +21,11 @@ def settled(value: object, limit: int = 100) -> tuple[str | None, list[str]]:
 @pytest.mark.parametrize(
     ("value", "kept", "flags"),
     [
-        ("spring", "spring", []), ("", None, []), (" ", " ", []), ("é ü \u00a0 \u3000", "é ü \u00a0 \u3000", []), ("😀", "😀", []),
+        ("spring", "spring", []), ("", None, ["unknown_value"]), (" ", " ", []), ("é ü \u00a0 \u3000", "é ü \u00a0 \u3000", []), ("😀", "😀", []),
         ("a\x00b", "a\ufffdb", ["cleaned"]), ("a\nb\r", "a\ufffdb\ufffd", ["cleaned"]), ("\x1b[31m", "\ufffd[31m", ["cleaned"]),
         ("\x7f\x9b", "\ufffd\ufffd", ["cleaned"]), ("\u2028\u2029", "\ufffd\ufffd", ["cleaned"]), ("\ud800x\udfff", "\ufffdx\ufffd", ["cleaned"]),
         ("bad\ufffdutf8", "bad\ufffdutf8", ["cleaned"]), ("x" * 101, "x" * 100, ["cut"]), ("x" * 100, "x" * 100, []),
-        (["first", "second"], "first", ["repeated_parameter"]), (["", "second"], None, ["repeated_parameter"]),
+        (["first", "second"], "first", ["repeated_parameter"]), (["", "second"], None, ["repeated_parameter", "unknown_value"]),
         (["\x00" * 200, "b"], "\ufffd" * 100, ["repeated_parameter", "cleaned", "cut"]),
     ],
 )  # fmt: skip

@@ -15,7 +15,9 @@ Rules
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +52,28 @@ def clean_property(text: str, flags: list[str]) -> str:
     if REPLACEMENT in text:
         mark(flags, reasons.CLEANED)
     return text
+
+
+def clean_fields(fields: Any, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
+    """Fields that somebody else made, by the same rules: cleaned, or the reason why they cannot be kept."""
+    try:
+        return _Cleaner(limits, flags).mapping(fields, 1)
+    except (_TooComplex, RecursionError):
+        return reasons.BODY_TOO_COMPLEX
+    except (TypeError, AttributeError):
+        return reasons.INVALID_BODY
+
+
+def at_pointer(fields: Any, steps: Sequence[str]) -> Any:
+    """What a JSON Pointer (RFC 6901), taken apart and unescaped, points at; None if there is nothing."""
+    for step in steps:
+        if isinstance(fields, dict):
+            fields = fields.get(step)
+        elif isinstance(fields, list) and step.isascii() and step.isdigit() and len(step) <= 4:
+            fields = fields[int(step)] if int(step) < len(fields) and (step == "0" or step[0] != "0") else None
+        else:
+            return None
+    return fields
 
 
 def _form(body: bytes, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
@@ -133,4 +157,6 @@ class _Cleaner:
             return [self._value(item, depth + 1) for item in value]
         if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
             raise _TooComplex
-        return value
+        if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        raise TypeError

@@ -3,9 +3,11 @@
 Rules
 1. A field is compiled once, at start, to a ``Read``: a closure from the parts of a hit to its value, None (absent),
    ``MISSING`` or ``INVALID``. It never raises, whatever the hit holds.
-2. Of several sources the first present wins. Empty texts and unreplaced macros count as absent (``text.settle``).
-3. A header is not the tag's promise: as ``host``, one that names no host (``about:blank``) counts as absent.
-4. ``text`` is cut at its limit; every other type is read whole.
+2. Of several sources the first present wins. Empty texts, unknown ones and unreplaced macros count as absent
+   (``text.settle``), and the next source is asked.
+3. Of a parameter that came more than once the first value is taken, and the event is flagged; ``as: list`` takes all.
+4. A header is not the tag's promise: as host, URL or language, one that names none (``about:blank``) counts as absent.
+5. A dimension is cut at its limit after it was read; a price of ``AUDIT`` counts as absent and is flagged.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from tracker import reasons
-from tracker.capture.body import clean_property
+from tracker.capture.body import at_pointer
+from tracker.capture.cookie import cookie_value
 from tracker.capture.memo import Memo
-from tracker.capture.text import MACRO_STARTS, from_bytes_text, mark, settle
-from tracker.capture.values import CONVERT, INVALID, MISSING, Convert, Trouble, Value, host, written
+from tracker.capture.pattern import compile_pattern
+from tracker.capture.text import MACRO_STARTS, fit, from_bytes_text, mark, settle
+from tracker.capture.values import DIMENSION, INVALID, MISSING, Convert, Trouble, Value, is_audit, written
 from tracker.settings.model import Field
 
 Parts = tuple[Sequence[str], Mapping[str, Any], Callable[[str], str | None], Mapping[str, Any], list[str]]
@@ -28,51 +34,153 @@ HEADER: Final = 2
 BODY: Final = 3
 FLAGS: Final = 4
 
-Read = Callable[[Parts], Value | Trouble | None]
+Found = Value | Trouble | None
+Read = Callable[[Parts], Found]
 ReadNumber = Callable[[Parts], int | float | Trouble | None]
+Get = Callable[[Parts], Any]
+"""What a source holds, as it came: text, a list where it came more than once, any JSON; None if it is not there."""
+Interpret = Callable[[Any, list[str]], Found]
+"""From what a source holds to the field's value; the flags are the event's."""
 
+PLACES: Final = ("path", "query", "header", "cookie", "body")
 MAX_RAW_CHARS = 65_536
 """Longest text that a type other than ``text`` looks at."""
 
 
-def compile_field(field: Field | str, names: Sequence[str], max_text_chars: int) -> Read:
-    """The ``Read`` of a field that has passed ``routing.check``; ``names`` are the path's parameters, left to right."""
-    if isinstance(field, str):
-        field = Field(from_=field)
-    limit = field.max_length or max_text_chars
-    convert = _converter(field, limit)
+def split_source(source: str) -> tuple[str, str]:
+    """``query.site`` is query and ``site``; ``body/cart/0`` is body and the pointer ``/cart/0``."""
+    place, dot, key = source.partition(".")
+    if place.startswith("body/") or (not dot and "/" in place):
+        place, key = source[: source.index("/")], source[source.index("/") :]
+    return place, key
+
+
+def sources_of(field: Field | str) -> tuple[str, ...]:
+    """Where a field's text comes from: ``("query.site", "header.referer")``."""
+    from_ = field if isinstance(field, str) else field.from_
+    return (from_,) if isinstance(from_, str) else from_
+
+
+def compile_field(
+    field: Field | str, names: Sequence[str], max_text_chars: int, converts: Mapping[str, Convert]
+) -> Read:
+    """The ``Read`` of a field that has passed ``routing.check``.
+
+    ``names`` are the path's parameters, left to right; ``converts`` is ``DIMENSION`` or ``METRIC``.
+    """
+    field = Field(from_=field) if isinstance(field, str) else field
     if field.const is not None:
-        return _constant(_fixed(field.const, convert, limit))
-    sources = (field.from_,) if isinstance(field.from_, str) else field.from_
-    reads = tuple(_source(source, names, limit, field, convert) for source in sources)
-    fallback: Value | Trouble | None = MISSING if field.required else None
+        return _constant(fixed(field, field.const, max_text_chars, converts))
+    reads = tuple(compile_source(field, source, names, max_text_chars, converts)[1] for source in sources_of(field))
+    fallback: Found = MISSING if field.required else None
     if field.default is not None:
-        fallback = _fixed(field.default, convert, limit)
+        fallback = fixed(field, field.default, max_text_chars, converts)
     if len(reads) == 1 and fallback is None:
         return reads[0]
     return _first_present(reads, fallback)
 
 
-def _fixed(text: str, convert: Convert | None, limit: int) -> Value | Trouble:
-    return convert(text) if convert is not None else text[:limit]
+def compile_source(
+    field: Field, source: str, names: Sequence[str], max_text_chars: int, converts: Mapping[str, Convert]
+) -> tuple[Get, Read]:
+    """One source of a field: how to get at it, and how it is read (which gets at it, too)."""
+    place, key = split_source(source)
+    interpret = _interpreter(field, max_text_chars, converts)
+    if place == "body":
+        # A JSON number is what it says: only text is an ad server's.
+        number = _interpreter(msgspec.structs.replace(field, unknown=()), max_text_chars, converts)
+        interpret = _of_json(interpret, number, field)
+    get = getter(source, names)
+    if place == "header":
+        return get, _from_header(key.lower(), interpret, lenient=field.as_ in ("host", "url", "language"))
+
+    def read(parts: Parts) -> Found:
+        raw = get(parts)
+        return None if raw is None else interpret(raw, parts[FLAGS])
+
+    def read_query(parts: Parts) -> Found:  # PERF: a call less, and most parameters are not there
+        raw = parts[QUERY].get(key)
+        return None if raw is None else interpret(raw, parts[FLAGS])
+
+    return get, read_query if place == "query" else read
 
 
-def _converter(field: Field, limit: int) -> Convert | None:
-    if field.as_ == "text":
-        return (lambda text: text.lower()[:limit]) if field.lower else None
-    if field.as_ == "host" and field.max_length:
-        return lambda text: found if isinstance(found := host(text), Trouble) else found[:limit]
-    return CONVERT[field.as_]
+def fixed(field: Field, text: str, max_text_chars: int, converts: Mapping[str, Convert]) -> Value | Trouble:
+    """A ``const`` or ``default`` as the field reads it."""
+    value = _finisher(field, field.max_length or max_text_chars, converts.get(field.as_))(text, [])
+    return INVALID if value is None else value
+
+
+def _interpreter(field: Field, max_text_chars: int, converts: Mapping[str, Convert]) -> Interpret:
+    unknown = frozenset(field.unknown)
+    starts = MACRO_STARTS + "".join(text[:1] for text in unknown)
+    limit = field.max_length or max_text_chars
+    convert = converts.get(field.as_)
+    finish = _finisher(field, limit, convert)
+    several = field.as_ == "list"
+    if convert is None or field.as_ in ("macro", "list"):
+        cut = limit if convert is None else MAX_RAW_CHARS
+        plain = convert is None and not field.lower and field.pattern is None
+
+        def from_text(raw: Any, flags: list[str]) -> Found:
+            if several and type(raw) is list:
+                raw = ",".join(raw)
+            # PERF: text with which ``settle`` would do nothing; nearly all is.
+            if (
+                type(raw) is str and raw and raw.isascii() and raw.isprintable()
+                and raw[0] not in starts and len(raw) <= cut
+            ):  # fmt: skip
+                return raw if plain else finish(raw, flags)
+            text = settle(raw, cut, flags, unknown)
+            return text if text is None or plain else finish(text, flags)
+
+        return from_text
+
+    guarded = [text for text in unknown if convert(text) is not INVALID]
+    quick: Convert = convert if not guarded else lambda text: INVALID if text in unknown else convert(text)
+    done = converts is not DIMENSION  # a number needs no cutting and matches no pattern
+
+    def typed(raw: Any, flags: list[str]) -> Found:
+        if type(raw) is str:
+            value = quick(raw)
+            if value is not INVALID:  # PERF: no type takes what ``settle`` would clean away
+                return value if done else finish(raw, flags)
+        text = settle(raw, MAX_RAW_CHARS, flags, unknown)
+        return None if text is None else finish(text, flags)
+
+    return typed
+
+
+def _finisher(field: Field, limit: int, convert: Convert | None) -> Interpret:
+    """The last step: settled text as the field's type, in its case, of its form, within its length."""
+    matches = compile_pattern(field.pattern) if field.pattern is not None else None
+
+    def finish(text: str, flags: list[str]) -> Found:
+        value: Value | Trouble = text
+        if convert is not None:
+            value = convert(text)
+            if value is INVALID and field.as_ == "money" and is_audit(text):
+                mark(flags, reasons.AUDIT)
+                return None
+        if not isinstance(value, str):
+            return value
+        if not value:
+            mark(flags, reasons.UNKNOWN_VALUE)
+            return None
+        value = fit(value.lower() if field.lower else value, limit, flags)
+        return INVALID if matches is not None and not matches(value) else value
+
+    return finish
 
 
 def _constant(value: Value | Trouble) -> Read:
     return lambda _: value
 
 
-def _first_present(reads: tuple[Read, ...], fallback: Value | Trouble | None) -> Read:
+def _first_present(reads: tuple[Read, ...], fallback: Found) -> Read:
     first, others = reads[0], reads[1:]
 
-    def read(parts: Parts) -> Value | Trouble | None:
+    def read(parts: Parts) -> Found:
         value = first(parts)
         if value is not None:
             return value
@@ -85,72 +193,36 @@ def _first_present(reads: tuple[Read, ...], fallback: Value | Trouble | None) ->
     return read
 
 
-def _source(source: str, names: Sequence[str], limit: int, field: Field, convert: Convert | None) -> Read:
-    place, _, key = source.partition(".")
-    if field.as_ != "text":
-        limit = MAX_RAW_CHARS
+def getter(source: str, names: Sequence[str]) -> Get:
+    """How to get at a source; ``names`` are the path's parameters, left to right."""
+    place, key = split_source(source)
     if place == "path":
-        return _from_path(names.index(key), limit, convert)
+        index = names.index(key)
+        return lambda parts: parts[PATH][index]
     if place == "query":
-        return _from_query(key, limit) if convert is None else _from_query_as(key, limit, convert)
+        return lambda parts: parts[QUERY].get(key)
     if place == "header":
-        return _from_header(key.lower(), limit, convert, None if field.as_ == "host" else INVALID)
-    return _from_body(key, limit, convert, exact=field.as_ == "money")
+        name = key.lower()
+        return lambda parts: from_bytes_text(raw) if (raw := parts[HEADER](name)) else raw
+    if place == "cookie":
+        return lambda parts: cookie_value(parts[HEADER]("cookie"), key)
+    if key.startswith("/"):
+        steps = tuple(step.replace("~1", "/").replace("~0", "~") for step in key[1:].split("/"))  # RFC 6901, 4
+        return lambda parts: at_pointer(parts[BODY], steps)
+    return lambda parts: parts[BODY].get(key)
 
 
-def _plain(text: str, limit: int) -> bool:
-    """Text with which ``settle`` would do nothing. PERF: nearly all text is."""
-    return bool(text) and text.isascii() and text.isprintable() and text[0] not in MACRO_STARTS and len(text) <= limit
-
-
-def _from_path(index: int, limit: int, convert: Convert | None) -> Read:
-    def read(parts: Parts) -> Value | Trouble | None:
-        raw = parts[PATH][index]
-        text = raw if _plain(raw, limit) else settle(raw, limit, parts[FLAGS])
-        return text if convert is None or text is None else convert(text)
-
-    return read
-
-
-def _from_query(key: str, limit: int) -> Read:
-    def read(parts: Parts) -> str | None:
-        text = parts[QUERY].get(key)
-        if text is None:
-            return None
-        if type(text) is str and _plain(text, limit):  # a list where the parameter was repeated
-            return text
-        return settle(text, limit, parts[FLAGS])
-
-    return read
-
-
-def _from_query_as(key: str, limit: int, convert: Convert) -> Read:
-    def read(parts: Parts) -> Value | Trouble | None:
-        text = parts[QUERY].get(key)
-        if text is None:
-            return None
-        if type(text) is str:
-            value = convert(text)
-            if value is not INVALID:  # PERF: no type takes what ``settle`` would clean away
-                return value
-        text = settle(text, limit, parts[FLAGS])
-        return None if text is None else convert(text)
-
-    return read
-
-
-def _from_header(name: str, limit: int, convert: Convert | None, on_invalid: Trouble | None) -> Read:
-    def work(raw: str) -> tuple[Value | Trouble | None, Sequence[str]]:
+def _from_header(name: str, interpret: Interpret, *, lenient: bool) -> Read:
+    def work(raw: str) -> tuple[Found, Sequence[str]]:
         flags: list[str] = []
-        text = raw if _plain(raw, limit) else settle(from_bytes_text(raw), limit, flags)
-        value = text if convert is None or text is None else convert(text)
-        return (on_invalid if value is INVALID else value), tuple(flags)
+        value = interpret(raw if raw.isascii() else from_bytes_text(raw), flags)
+        return (None if lenient and value is INVALID else value), flags
 
     known = Memo(work)
 
-    def read(parts: Parts) -> Value | Trouble | None:
+    def read(parts: Parts) -> Found:
         raw = parts[HEADER](name)
-        if raw is None:
+        if not raw:  # an empty header is no ad server's word
             return None
         value, flags = known[raw]
         if flags:
@@ -161,31 +233,18 @@ def _from_header(name: str, limit: int, convert: Convert | None, on_invalid: Tro
     return read
 
 
-def _from_body(key: str, limit: int, convert: Convert | None, *, exact: bool) -> Read:
-    def read(parts: Parts) -> Value | Trouble | None:
-        value = parts[BODY].get(key)
-        if value is None:
-            return None
-        text = settle(value, limit, parts[FLAGS]) if isinstance(value, str) else written(value, exact=exact)
-        return text if convert is None or not isinstance(text, str) else convert(text)
+def _of_json(interpret: Interpret, number: Interpret, field: Field) -> Interpret:
+    """Numbers and booleans of a JSON body as the text that writes them; a list only where lists are read."""
+    exact, several = field.as_ == "money", field.as_ == "list"
+
+    def read(value: Any, flags: list[str]) -> Found:
+        if isinstance(value, str):
+            return interpret(value, flags)
+        if several and isinstance(value, list):
+            items = [item if isinstance(item, str) else written(item, exact=False) for item in value]
+            texts = [item.replace("%", "%25").replace(",", "%2C") for item in items if isinstance(item, str)]
+            return interpret(texts, flags)
+        text = written(value, exact=exact)
+        return number(text, flags) if isinstance(text, str) else text
 
     return read
-
-
-def properties(
-    wanted: frozenset[str] | None, parts: Parts, consumed_query: frozenset[str], consumed_body: frozenset[str]
-) -> dict[str, Any]:
-    """What the query and the body hold beside the fields (None wants all of it); the body's word goes first."""
-    flags = parts[FLAGS]
-    found: dict[str, Any] = {}
-    for key, value in parts[QUERY].items():
-        if key not in consumed_query and (wanted is None or key in wanted):
-            if isinstance(value, list):
-                mark(flags, reasons.REPEATED_PARAMETER)
-                value = value[0]
-            found[clean_property(key, flags)] = clean_property(value, flags)
-    return found | {  # the body was cleaned when it was decoded
-        key: value
-        for key, value in parts[BODY].items()
-        if key not in consumed_body and (wanted is None or key in wanted)
-    }

@@ -2,8 +2,8 @@
 
 Rules
 1. A hit that is too large in any part is refused with that part's reason before anything is parsed.
-2. The bad lane takes so many events a second, with one second's worth in reserve. The clock is the hits' own: time
-   passes when a hit says so, and a step back is no time.
+2. The bad lane takes so many events and so many bytes a second, with one second's worth of each in reserve. The clock
+   is the hits' own: time passes when a hit says so, and a step back is no time.
 3. Beyond that a bad hit is answered all the same, and counted.
 """
 
@@ -31,24 +31,28 @@ def _utf8_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-class BadLane:
-    """A token bucket. Threads may share it: a race lets a few more through, never fewer."""
+class Bucket:
+    """A bucket of events and one of bytes. Threads may share it: a race lets a few more through, never fewer."""
 
-    __slots__ = ("_last_ms", "_per_second", "_tokens")
+    __slots__ = ("_bytes", "_bytes_per_second", "_events", "_events_per_second", "_last_ms")
 
-    def __init__(self, per_second: int) -> None:
-        """``per_second`` 0 keeps none."""
-        self._per_second = per_second
-        self._tokens = float(per_second)
+    def __init__(self, events_per_second: int, bytes_per_second: int) -> None:
+        """0 of either keeps none."""
+        self._events_per_second = events_per_second
+        self._bytes_per_second = bytes_per_second
+        self._events = float(events_per_second)
+        self._bytes = float(bytes_per_second)
         self._last_ms = 0
 
-    def takes(self, now_ms: int) -> bool:
-        """Whether one more bad event is kept at this time."""
+    def takes(self, now_ms: int, size: int) -> bool:
+        """Whether one more bad event of ``size`` bytes is kept at this time."""
         passed = now_ms - self._last_ms
         if passed > 0:
             self._last_ms = now_ms
-            self._tokens = min(self._tokens + passed * self._per_second / 1000, self._per_second)
-        if self._tokens < 1:
+            self._events = min(self._events + passed * self._events_per_second / 1000, self._events_per_second)
+            self._bytes = min(self._bytes + passed * self._bytes_per_second / 1000, self._bytes_per_second)
+        if self._events < 1 or self._bytes < size:
             return False
-        self._tokens -= 1
+        self._events -= 1
+        self._bytes -= size
         return True

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from tracker import reasons
+from tracker.capture.event_name import valid_event_name
 from tracker.capture.plan import Plan
-from tracker.capture.routing import valid_event_name
 from tracker.capture.template import Tree
 from tracker.capture.values import Trouble
 
@@ -32,6 +32,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     dimensions: dict[str, str]
     """Those that the path gives."""
     flags: Sequence[str]
+    """Those that every hit on this path bears."""
     trouble: tuple[str, str]
     """A reason and a field; or two empty texts."""
 
@@ -42,7 +43,7 @@ def locate(tree: Tree[Plan], path: str) -> Place | None:
     if found is None:
         return None
     plan, values = found
-    flags: list[str] = []
+    flags: list[str] = [*plan.flags]
     trouble = ("", "")
     event = plan.event
     if plan.event_index >= 0:

@@ -4,11 +4,14 @@ Rules
 1. A full address goes in and never comes out: IPv4 keeps /24, IPv6 /48. An IPv4 address inside an IPv6 one (mapped
    ``::ffff:0:0/96``, NAT64 ``64:ff9b::/96``, 6to4 ``2002::/16``) is truncated as IPv4.
 2. What is not an address becomes nothing, as does a zone id.
-3. With ``Sec-GPC: 1`` a route whose policy is ``anonymous`` keeps no address and none of ``IDS``.
+3. With ``Sec-GPC: 1`` or ``DNT: 1`` a route whose policy is ``anonymous`` keeps no address and none of ``IDS``, and
+   whatever its policy, it neither sets nor reads an id cookie.
+4. What a bad event shows of its hit holds no e-mail address and no full IP address (``mask``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
@@ -73,3 +76,15 @@ def _truncate_ipv6(address: str) -> str:
         return inet_ntop(AF_INET, packed[12:15] + b"\0")
     kept = 5 if packed.startswith(_SIX_TO_FOUR) else 6  # 6to4: bytes 2 to 5 are the IPv4 address
     return inet_ntop(AF_INET6, packed[:kept] + bytes(16 - kept))
+
+
+_IPV4 = re.compile(r"(?<![0-9.])([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\.[0-9]{1,3}(?![0-9.])")
+_IPV6 = re.compile(r"(?<![0-9A-Fa-f:.])[0-9A-Fa-f:.]{2,45}:[0-9A-Fa-f:.]{0,45}(?![0-9A-Fa-f:.])")
+
+
+def mask(text: str) -> str:
+    """A short text with addresses taken out: ``ann@example.com`` is ``***@example.com``, IPs are truncated."""
+    if "@" in text:
+        text = "***@" + text.rpartition("@")[2]
+    text = _IPV4.sub(r"\1.0", text)
+    return _IPV6.sub(lambda found: _truncate_ipv6(found[0]) or found[0], text) if text.count(":") > 1 else text

@@ -131,10 +131,15 @@ class Ring:
 
     def _look(self, size: int) -> bool:
         """Look how much the flusher has freed; whether ``size`` bytes fit. Grants little, to look again in time."""
-        free = self.capacity - (self._at - self._words[_DURABLE])
+        free = self.free
         self.crowded = free < self.capacity // 2
         self._room = min(free, max(size, 65_536 if self.crowded else self.capacity // 2))
         return size <= free
+
+    @property
+    def free(self) -> int:
+        """How many bytes can be published before the flusher frees more."""
+        return self.capacity - (self._at - self._words[_DURABLE])
 
     # -- the consumer's side
 

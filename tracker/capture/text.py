@@ -4,14 +4,16 @@ Rules
 1. A text that leaves here encodes as UTF-8 and has no control character, no line or paragraph separator and no lone
    surrogate: each became U+FFFD, and the event is flagged ``cleaned``. U+FFFD from an earlier decoder is flagged too.
 2. A text is at most as long as its limit; what is beyond is cut, and flagged ``cut``.
-3. An empty text counts as absent. So does an ad-server macro that nobody replaced (the whole text is one macro), and
-   the event is flagged ``macro_unreplaced``.
+3. A text that is empty or one of its field's ``unknown`` texts counts as absent, and the event is flagged
+   ``unknown_value``. So does an ad-server macro that nobody replaced (the whole text is one macro), flagged
+   ``macro_unreplaced``.
 4. Clean text costs two C calls: ``isascii`` and ``isprintable``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Any
 
 from falcon.util.uri import decode
@@ -39,19 +41,25 @@ def mark(flags: list[str], flag: str) -> None:
         flags.append(flag)
 
 
-def settle(value: Any, limit: int, flags: list[str]) -> str | None:
+def settle(value: Any, limit: int, flags: list[str], unknown: Container[str] = ()) -> str | None:
     """A parameter's value (text, or a list where it came more than once) by the rules above; None counts as absent."""
     if isinstance(value, list):
         mark(flags, reasons.REPEATED_PARAMETER)
         value = value[0]
     text: str = value
-    if not text:
+    if not text or text in unknown:
+        mark(flags, reasons.UNKNOWN_VALUE)
         return None
     if not (text.isascii() and text.isprintable()):
         text = clean(text, flags)
     if text[0] in MACRO_STARTS and is_macro(text):
         mark(flags, reasons.MACRO_UNREPLACED)
         return None
+    return fit(text, limit, flags)
+
+
+def fit(text: str, limit: int, flags: list[str]) -> str:
+    """The text, cut at its limit."""
     if len(text) > limit:
         mark(flags, reasons.CUT)
         text = text[:limit]
@@ -61,11 +69,7 @@ def settle(value: Any, limit: int, flags: list[str]) -> str | None:
 def header_text(text: str, limit: int, flags: list[str]) -> str:
     """A header's value by rules 1 and 2; it is not the tag's, so a macro is as good as any text."""
     text = text if text.isascii() else from_bytes_text(text)
-    text = clean(text, flags)
-    if len(text) > limit:
-        mark(flags, reasons.CUT)
-        text = text[:limit]
-    return text
+    return fit(clean(text, flags), limit, flags)
 
 
 def clean(text: str, flags: list[str]) -> str:

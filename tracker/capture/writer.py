@@ -34,8 +34,11 @@ class Writer:
         self._ring = slot.ring
         self._flusher = flusher
 
-    def append(self, events: Sequence[Event]) -> str:
-        """Publish the events of one request. Returns "" or the reason for the refusal (a name from reasons.py)."""
+    def append(self, events: Sequence[Event], reserve: float = 0.0) -> str:
+        """Publish the events of one request. Returns "" or the reason for the refusal (a name from reasons.py).
+
+        ``reserve``: the part of the ring, from 0 to 1, that must stay free for more important routes.
+        """
         slot = self.slot
         if slot.refusing:
             return slot.refusing
@@ -52,6 +55,9 @@ class Writer:
             except (ValueError, TypeError, RecursionError, OverflowError):
                 line = self._stand_in(event)
             lines = lines + line if lines else line
+        if reserve and ring.crowded and ring.free < len(lines) + reserve * ring.capacity:
+            self._flusher.wake()
+            return reasons.SHED if len(lines) <= ring.capacity else reasons.EVENT_TOO_LARGE
         if not ring.publish(lines):
             self._flusher.wake()
             return reasons.RING_FULL if len(lines) <= ring.capacity else reasons.EVENT_TOO_LARGE
