@@ -30,7 +30,7 @@ import tracker
 from tracker.cli_bad import bad
 from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags
 from tracker.cli_reading import tail, trace, verify
-from tracker.cli_routing import check
+from tracker.cli_routing import check, sign_url
 from tracker.interpreter import refusal
 
 
@@ -155,7 +155,7 @@ def deliver(given: Given) -> None:
     sys.exit(runner.run_process(given.checked() if given.dump is None else given.load()))
 
 
-for command in (check, tail, trace, verify, bad):
+for command in (check, sign_url, tail, trace, verify, bad):
     main.add_command(command)
 
 
