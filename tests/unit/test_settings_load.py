@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from tracker.settings.checks import split_bind
+from tracker.settings.addresses import split_bind
 from tracker.settings.load import dump, load, restore, variables
 from tracker.settings.model import Routes, Settings, Tracker
 from tracker.settings.problems import Fault, SettingsError
@@ -232,6 +232,13 @@ def test_every_single_setting_has_exactly_one_variable() -> None:
     assert {"TRACKER_BIND", "TRACKER_JOURNAL_SYNC_INTERVAL_MS", "TRACKER_LIMITS_MAX_BODY_BYTES"} <= set(variables())
 
 
+ANOTHER = {
+    "TRACKER_BIND": "[::1]:9", "TRACKER_DATA_DIR": "/srv/tracker", "TRACKER_ENVIRONMENT": "staging",
+    "TRACKER_CLIENTS_PROXY_HEADER": "forwarded",
+}  # fmt: skip
+"""For each variable of text, a value that is not the default."""
+
+
 @pytest.mark.parametrize("name", variables())
 def test_every_variable_reaches_its_setting(name: str) -> None:
     """Another value than the default arrives, and arrives alone."""
@@ -239,17 +246,18 @@ def test_every_variable_reaches_its_setting(name: str) -> None:
     before: Any = Tracker()
     for step in path:
         before = getattr(before, step)
-    text, value = {
-        str: ("[::1]:9", "[::1]:9"), int: (str(before + 1) if isinstance(before, int) else "", before),
-        tuple: ("10.0.0.0/8,fd00::/8", ("10.0.0.0/8", "fd00::/8")),
-    }[type(before)]  # fmt: skip
-    if isinstance(before, int):
-        value = before + 1
-    if name == "TRACKER_ENVIRONMENT":
-        text = value = "staging"
-    if name == "TRACKER_DATA_DIR":
-        text = value = "/srv/tracker"
-    found, base = tracker(None, {name: text}), tracker()
+    value: Any = ANOTHER.get(name)
+    match before:
+        case bool():
+            value = not before
+        case int():
+            value = before + 1
+        case tuple():
+            value = ("10.0.0.0/8", "fd00::/8")
+    text = ",".join(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    # A PROXY header needs somebody who may send it.
+    more = {"TRACKER_CLIENTS_TRUSTED_PROXIES": "10.0.0.0/8"} if name == "TRACKER_CLIENTS_PROXY_PROTOCOL" else {}
+    found, base = tracker(None, {name: text} | more), tracker(None, more)
     after: Any = found
     for step in path:
         after = getattr(after, step)
@@ -358,7 +366,7 @@ def test_the_fault_of_a_check_gets_its_place(tmp_path: Path) -> None:
 
 
 def test_checks_see_settings_whose_structure_is_right(tmp_path: Path) -> None:
-    """None is called while a field is wrong; all are called, and all their faults told in the files' order, if not."""
+    """None is called while a field is wrong; all are called, and each of their faults told once, in the files' order, if not."""
     seen: list[tuple[Tracker, Routes]] = []
 
     def check(found: Tracker, routes: Routes) -> Iterable[Fault]:
@@ -371,7 +379,7 @@ def test_checks_see_settings_whose_structure_is_right(tmp_path: Path) -> None:
     text = refusal(None, None, {}, {}, [check, check])
     assert len(seen) == 2
     assert text.index("first") < text.index("second")
-    assert text.endswith("4 problems; nothing was started.")
+    assert text.endswith("2 problems; nothing was started.")
     assert text.startswith("built-in tracker.yaml:4:7: bind: first\n    4 | bind: 127.0.0.1:8000\n      |       ^\n")
 
 

@@ -84,7 +84,7 @@ MISTAKES = {
     # values
     "a version of the future": Mistake("tracker", "version: 1", "version: »2", "version", "expected `1`, got the number `2`"),
     "a wrong word": Mistake("routes", "ack: power", "ack: »powr", "routes.conversion.ack", "expected `power` or `process`, got text `powr`", "did you mean `power`?"),
-    "a word for a mapping": Mistake("routes", "reply: no_content", "reply: »nocontent", "routes.hit.reply", "expected `no_content`, `pixel` or a mapping with `redirect`", "did you mean `no_content`?"),
+    "a word for a mapping": Mistake("routes", "reply: no_content", "reply: »nocontent", "routes.hit.reply", "expected `json`, `no_content`, `pixel` or a mapping", "did you mean `no_content`?"),
     "a word for a list": Mistake("routes", "properties: all", "properties: »al", "routes.hit.properties", "expected `all`, `none` or a list", "did you mean `all`?"),
     "off": Mistake("routes", "ip: truncate", "ip: »off", "defaults.privacy.ip", "YAML reads `off` as false", 'quote it: "off"'),
     "a small method": Mistake("routes", "[GET, POST]", "[GET, »post]", "routes.conversion.methods[1]", "got text `post`", "did you mean `POST`?"),

@@ -1,22 +1,27 @@
-"""What the types of the settings cannot say: the form of addresses, networks and event patterns.
+"""What the types of the settings cannot say: the form of addresses, networks, keys and event patterns; and what is
+well-formed and dangerous.
 
 Rules
 1. A check knows the settings alone: no file, no network, no name is looked up.
-2. It yields every fault it finds, with the path of the value that is wrong.
+2. It yields every fault it finds, with the path of the value that is wrong. What is only doubtful is in ``doubts``.
+3. No message holds a secret.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from tracker.settings.model import Collector, Routes, Tracker
-from tracker.settings.problems import Fault, Path, quoted
+from tracker.settings.addresses import Network, everybody, is_public, network, network_hint, split_bind
+from tracker.settings.filled import fill
+from tracker.settings.model import Clients, Collector, Routes, Tracker
+from tracker.settings.problems import Fault, Path, listed, quoted
 
-_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _EVENTS = re.compile(r"[A-Za-z0-9_.$:*-]{1,128}")
+_PLACEHOLDER = re.compile(
+    r"(change|replace)me|(my|your|the|a|some|this)*(secret|password|key|token)+(here|goeshere|secret)*[0-9]*$|secret(secret|key)|"
+    r"placeholder|example|sample|dummy|default|insert|(x|test)+$|0123456789|1234567890|abcdefghij|qwertyuiop"
+)
 
 
 def check(tracker: Tracker, routes: Routes) -> Iterable[Fault]:
@@ -28,55 +33,67 @@ def check(tracker: Tracker, routes: Routes) -> Iterable[Fault]:
         yield Fault("tracker", ("bind",), str(error), hint)
     if not tracker.data_dir:
         yield Fault("tracker", ("data_dir",), "empty", "`.` is the folder where the tracker is started")
-    for index, network in enumerate(tracker.status_networks):
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
-            message = f"{quoted(network)} is no network"
-            yield Fault("tracker", ("status_networks", index), message, _network_hint(network))
+    yield from _networks(("status_networks",), tracker.status_networks, [])
+    yield from _clients(tracker.clients)
+    for name, ring in tracker.signing_keys.items():
+        yield from _key_ring(("signing_keys", name), ring)
     if tracker.journal.segment_bytes > tracker.journal.max_bytes:
         yield Fault("tracker", ("journal", "max_bytes"), "less than `segment_bytes`: not one segment would be kept")
     for name, collector in tracker.collectors.items():
         yield from _collector(("collectors", name), collector)
     if not routes.routes:
         yield Fault("routes", ("routes",), "not one route: nothing would be tracked")
+    yield from _public(tracker, routes)
 
 
-def split_bind(bind: str) -> tuple[str, int]:
-    """Host and port of ``host:port``; an IPv6 address stands in brackets, which are taken off.
+def _public(tracker: Tracker, routes: Routes) -> Iterable[Fault]:
+    """SEC: there are no API keys yet, so ``access: key`` lets everybody in. On loopback that is for trying out."""
+    if tracker.public_without_keys or not is_public(tracker.bind):
+        return
+    names = [name for name, route in routes.routes.items() if fill(route, routes.defaults).access == "key"]
+    if names:
+        others = [f"{len(names) - 5} more"] if len(names) > 5 else []
+        shown = listed([*map(quoted, names[:5]), *others], "and")
+        message = f"a public address, and no key guards {shown}: there are no API keys yet, anybody could send events"
+        hint = (
+            "say so: `access: open` on a route that is for everybody; or `public_without_keys: true` (environment: "
+            "TRACKER_PUBLIC_WITHOUT_KEYS=true), which flags the events `unauthenticated`"
+        )
+        yield Fault("tracker", ("bind",), message, hint)
 
-    Raises ``ValueError``, whose text says what is wrong.
-    """
-    host, colon, port = bind.rpartition(":")
-    if not colon:
-        raise ValueError(f"{quoted(bind)} is not `host:port`")
-    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise ValueError(f"{quoted(port)} is no port: 0 to 65535")
-    if host.startswith("[") and host.endswith("]"):
+
+def _networks(path: Path, texts: Iterable[str], valid: list[Network]) -> Iterable[Fault]:
+    """``valid`` gets those that are networks."""
+    for index, text in enumerate(texts):
         try:
-            ipaddress.IPv6Address(host[1:-1])
+            valid.append(network(text))
         except ValueError:
-            raise ValueError(f"{quoted(host)} is no IPv6 address") from None
-        return host[1:-1], int(port)
-    if ":" in host:
-        raise ValueError(f"{quoted(bind)}: an IPv6 address stands in brackets")
-    if not host:
-        raise ValueError(f"{quoted(bind)} names no host")
-    if re.fullmatch(r"[0-9.]+", host):
-        try:
-            ipaddress.IPv4Address(host)
-        except ValueError:
-            raise ValueError(f"{quoted(host)} is no IPv4 address") from None
-    elif not _HOST.fullmatch(host):
-        raise ValueError(f"{quoted(host)} is no host")
-    return host, int(port)
+            yield Fault("tracker", (*path, index), f"{quoted(text)} is no network", network_hint(text))
 
 
-def _network_hint(network: str) -> str:
-    try:
-        return f"did you mean `{ipaddress.ip_network(network, strict=False)}`?"
-    except ValueError:
-        return "such as `10.0.0.0/8` or `fd00::/8`"
+def _clients(clients: Clients) -> Iterable[Fault]:
+    for name, texts in (("trusted_proxies", clients.trusted_proxies), ("ssai_networks", clients.ssai_networks)):
+        valid: list[Network] = []
+        yield from _networks(("clients", name), texts, valid)
+        if everybody(valid):
+            # SEC: whoever may name the client's address may invent it: fraud filters and country rules are gone.
+            message = "the whole internet: who trusts everybody about addresses lets everybody invent them"
+            whole = [at for at, text in enumerate(texts) if text.endswith("/0")]
+            path: Path = ("clients", name, *whole[:1])
+            yield Fault("tracker", path, message, "list your own proxies' networks, such as `10.0.0.0/8`")
+    if clients.proxy_protocol and not clients.trusted_proxies:
+        message = "nobody may send a PROXY header: `clients.trusted_proxies` is empty"
+        yield Fault("tracker", ("clients", "proxy_protocol"), message, "list your balancer's networks there")
+
+
+def _key_ring(path: Path, ring: Mapping[str, str]) -> Iterable[Fault]:
+    if not ring:
+        yield Fault("tracker", path, "a key ring without a key", "add one: a key id and a secret, or remove the ring")
+    for key, secret in ring.items():
+        plain = re.sub(r"[^a-z0-9]", "", secret.lower())
+        if _PLACEHOLDER.match(plain[:64]) or len(set(secret)) < 5:
+            hint = "make one: `openssl rand -hex 32`; keep it in the environment: `${CLICKS_KEY}`"
+            yield Fault("tracker", (*path, key), "a placeholder, which everybody can guess", hint)
 
 
 def _collector(path: Path, collector: Collector) -> Iterable[Fault]:

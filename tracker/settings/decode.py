@@ -6,6 +6,7 @@ Rules
 3. Text is text only if it was written as text: a name such as ``on`` or ``0123`` that YAML made something else of is
    refused with the advice to quote it, never guessed at.
 4. No text holds control characters or what UTF-8 cannot encode.
+5. No finding tells a secret.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from msgspec import inspect
 
+from tracker.settings.masked import SHOWN, is_secret, told
 from tracker.settings.problems import Findings, Mark, Path, nearest, quoted, suggestion
 from tracker.settings.tree import Broken, Dictionary, Node, Scalar, Sequence, resolve, surprise
 from tracker.settings.words import expected, found
@@ -49,6 +51,18 @@ type_of: Callable[[Any], inspect.Type] = cache(inspect.type_info)
 
 def _decode(kind: inspect.Type, node: Node, path: Path, at: Mark | None, findings: Findings) -> Any:
     """``at``: where the value's key stands, or the value itself if it has none."""
+    if isinstance(node, Scalar) and is_secret(path):
+        node = _hidden(kind, node)
+    return _shown(kind, node, path, at, findings)
+
+
+def _hidden(kind: inspect.Type, node: Scalar) -> Scalar:
+    """The scalar in a form that no message can tell: of a value that will be refused, not even the value."""
+    refused = node.word != "str" and not isinstance(kind, inspect.AnyType)
+    return node._replace(text=told(node.text), substituted=True, value=SHOWN if refused else node.value)
+
+
+def _shown(kind: inspect.Type, node: Node, path: Path, at: Mark | None, findings: Findings) -> Any:
     described = ""
     if isinstance(kind, inspect.Metadata):
         described = str((kind.extra_json_schema or {}).get("description", ""))
@@ -61,7 +75,7 @@ def _decode(kind: inspect.Type, node: Node, path: Path, at: Mark | None, finding
             return _wrong(kind, node, path, at, findings)
         if isinstance(chosen, inspect.LiteralType):
             return _literal(chosen, kind, node, path, at, findings)
-        return _decode(chosen, node, path, at, findings)
+        return _shown(chosen, node, path, at, findings)
     match kind, node:
         case inspect.AnyType(), _:
             return _any(node, path, at, findings)
@@ -156,7 +170,7 @@ def _dictionary(kind: inspect.DictType, node: Dictionary, path: Path, findings: 
     out = {}
     for name, (mark, value) in node.entries.items():
         # A key is checked like any text, but at its own place.
-        _decode(kind.key_type, Scalar(mark, name, "str", name, quoted=True), (*path, name), mark, findings)
+        _shown(kind.key_type, Scalar(mark, name, "str", name, quoted=True), (*path, name), mark, findings)
         out[name] = _decode(kind.value_type, value, (*path, name), mark, findings)
     return out
 

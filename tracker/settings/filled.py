@@ -13,12 +13,13 @@ import msgspec
 
 from tracker.settings.model import Access, Defaults, LongReply, Route, Routes
 
-_SHARED = ("methods", "ack", "properties", "privacy", "priority", "preprocess")
+SHARED = ("methods", "ack", "properties", "privacy", "priority", "preprocess", "access")
+"""The settings that a route has from ``defaults`` unless it says otherwise."""
 
 
 def fill(route: Route, defaults: Defaults) -> Route:
     """The route with no setting left to its defaults."""
-    missing: dict[str, Any] = {name: getattr(defaults, name) for name in _SHARED if getattr(route, name) is None}
+    missing: dict[str, Any] = {name: getattr(defaults, name) for name in SHARED if getattr(route, name) is None}
     if route.access is None:
         missing["access"] = defaults.access or _access(route)
     return msgspec.structs.replace(route, **missing) if missing else route

@@ -4,32 +4,43 @@ Rules
 1. Everything wrong is found before anything is told, and nothing is used unless all of it is right.
 2. Each file is read once, whole: what was checked is what is used, and child processes get it by ``dump``.
 3. ``load`` raises ``SettingsError`` for whatever people wrote, and nothing else.
+4. What is doubtful refuses nothing: it is told in ``Settings.warnings``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from tracker.settings import checks as own
-from tracker.settings import problems, source, tree
-from tracker.settings.decode import decode, decode_at
+from tracker.settings import doubts
+from tracker.settings.file import BUILT_IN, File, Unopened, read
+from tracker.settings.included import Tables
 from tracker.settings.model import Routes, Settings, Tracker
-from tracker.settings.problems import Enough, Fault, File, Findings, Problem, SettingsError, dotted, nearest, suggestion
-from tracker.settings.variables import CONFIG, PREFIX, ROUTES, flag, given, variables
+from tracker.settings.overrides import Overrides
+from tracker.settings.problems import Fault, Findings, Problem, SettingsError
+from tracker.settings.problems import File as Which
+from tracker.settings.variables import CONFIG, ROUTES, variables
 
-__all__ = ["Check", "dump", "load", "restore", "variables"]
+__all__ = ["Check", "Examined", "dump", "examine", "load", "restore", "variables"]
 
 Check = Callable[[Tracker, Routes], Iterable[Fault]]
 """A semantic check: sees settings whose structure is right, and yields a ``Fault`` for each thing without sense."""
 
-T = TypeVar("T", Tracker, Routes)
+
+class Examined(NamedTuple):
+    """What there is to say about settings."""
+
+    settings: Settings | None
+    """None if there is an error among the problems."""
+    problems: tuple[Problem, ...]
+    """Errors and warnings, in the order of the files."""
+    more: bool = False
+    """The search was given up: there may be more problems."""
 
 
 def load(
@@ -46,26 +57,58 @@ def load(
 
     Raises ``SettingsError`` with all problems, in the order of the files.
     """
-    files = (_File("tracker", config, environ, CONFIG), _File("routes", routes, environ, ROUTES))
-    overrides = _Overrides(environ, flags)
-    tracker = files[0].settings(Tracker, overrides)
-    table = files[1].settings(Routes, None)
-    more = any(file.more for file in files)
-    found = [*files[0].problems, *files[1].problems, *overrides.problems]
-    if found or tracker is None or table is None:
-        raise SettingsError(found, more=more)
-    for check in (own.check, *checks):
+    found = examine(config, routes, environ, flags, checks)
+    if found.settings is None:
+        raise SettingsError([each for each in found.problems if each.severity == "error"], more=found.more)
+    return found.settings
+
+
+def examine(
+    config: Path | None,
+    routes: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+    checks: Sequence[Check],
+) -> Examined:
+    """The same, for who wants warnings and errors as they are."""
+    overrides = Overrides(environ, flags)
+    found: list[Problem] = []
+    file = _open("tracker", config, environ, CONFIG, found)
+    tracker = None
+    if file is not None:
+        tracker = file.settings(Tracker, overrides)
+        found += file.problems
+    main = _open("routes", routes, environ, ROUTES, found)
+    tables = Tables(main, environ) if main is not None else None
+    table = None
+    if tables is not None:
+        table = tables.settings()
+        found += tables.problems
+    found += overrides.problems
+    more = (file is not None and file.more) or (tables is not None and tables.more)
+    if found or file is None or tables is None or tracker is None or table is None:
+        return Examined(None, tuple(found), more)
+
+    def placed(check: Check) -> Iterable[Problem]:
         for fault in check(tracker, table):
-            file = files[1] if fault.file == "routes" else files[0]
-            found += [overrides.place(fault) or file.place(fault)]
-    if found:
-        order = {name: rank for rank, name in enumerate((files[0].name, files[1].name, "environment", "flag"))}
-        raise SettingsError(sorted(found, key=lambda each: (order[each.file], each.line, each.column)))
-    return Settings(tracker=tracker, routes=table, version=_version(tracker, table))
+            yield tables.place(fault) if fault.file == "routes" else overrides.place(fault) or file.place(fault)
+
+    found = [problem for check in (own.check, *checks) for problem in placed(check)]
+    right = all(each.severity == "warning" for each in found)
+    if right:
+        found += placed(doubts.check)
+    names = [file.name, *(each.name for each in tables.files), "environment", "flag"]
+    rank = {name: place for place, name in reversed(list(enumerate(names)))}
+    found = sorted(dict.fromkeys(found), key=lambda each: (rank[each.file], each.line, each.column))
+    if not right:
+        return Examined(None, tuple(found))
+    found = found[: Findings.LIMIT]
+    version, warnings = _version(tracker, table), tuple(map(str, found))
+    return Examined(Settings(tracker=tracker, routes=table, version=version, warnings=warnings), tuple(found))
 
 
 def dump(settings: Settings) -> bytes:
-    """The settings as JSON, for a process that is started with what was checked."""
+    """The settings as JSON, for a process that is started with what was checked. It holds the secrets."""
     return msgspec.json.encode(settings)
 
 
@@ -82,132 +125,17 @@ def _version(tracker: Tracker, routes: Routes) -> str:
     return hashlib.sha256(canonical).hexdigest()[:12]
 
 
-class _File:
-    """One of the two files: read, decoded, and asked for places."""
-
-    def __init__(self, which: File, path: Path | None, environ: Mapping[str, str], variable: str) -> None:
-        self.which = which
-        self.problems: list[Problem] = []
-        self.more = False
-        self._root: tree.Dictionary | None = None
-        self._lines: list[str] = []
-        named_by = ""
-        if path is None and environ.get(variable):
-            path, named_by = Path(environ[variable]), f"named by {variable}"
-        self.name = str(path) if path is not None else f"built-in {which}.yaml"
-        raw = self._read(path, named_by)
-        if raw is not None:
-            findings = Findings()
-            self._root, self._lines = source.parse(raw, environ, findings)
-            self._take(findings)
-
-    def settings(self, model: type[T], overrides: _Overrides | None) -> T | None:
-        """The file with its overrides as the model has it, or None; then ``problems`` says why."""
-        if self._root is None:
-            return None
-        findings = Findings()
-        try:
-            plain = decode(model, self._root, findings)
-        except Enough:
-            plain = None
-        self._take(findings)
-        if self.problems or (overrides is not None and overrides.problems):
-            return None
-        for path, value in overrides.values.items() if overrides is not None else ():
-            _put(plain, path, value)
-        try:
-            return msgspec.convert(plain, model)
-        except msgspec.ValidationError as error:  # our mistake: the walk took what the model does not. No traceback.
-            self.problems.append(Problem(self.name, 0, 0, "", str(error)))
-            return None
-
-    def place(self, fault: Fault) -> Problem:
-        """A fault of this file with its place."""
-        assert self._root is not None
-        return self._problem(tree.locate(self._root, fault.path), fault.path, fault.message, fault.hint)
-
-    def _take(self, findings: Findings) -> None:
-        self.problems += [self._problem(*found) for found in findings.found]
-        self.problems.sort(key=lambda each: (each.line, each.column))
-        self.more = self.more or len(findings.found) >= Findings.LIMIT
-
-    def _problem(self, mark: problems.Mark | None, path: problems.Path, message: str, hint: str) -> Problem:
-        line, column = mark or (0, 0)
-        excerpt = self._lines[line - 1] if 0 < line <= len(self._lines) else ""
-        return Problem(self.name, line, column, dotted(path), message, hint, excerpt)
-
-    def _read(self, path: Path | None, named_by: str) -> bytes | None:
-        if path is None:
-            return (resources.files("tracker") / "config" / f"{self.which}.yaml").read_bytes()
-        try:
-            with path.open("rb") as file:
-                return file.read(source.MAX_BYTES + 1)
-        except FileNotFoundError:
-            message = "no such file"
-        except IsADirectoryError:
-            message = "a folder, not a file"
-        except OSError as error:
-            message = f"cannot be read: {os.strerror(error.errno) if error.errno else error}"
-        except ValueError:  # a NUL in the path
-            message = "not a path"
-        self.problems.append(Problem(self.name, 0, 0, "", message, named_by))
+def _open(
+    which: Which, path: Path | None, environ: Mapping[str, str], variable: str, found: list[Problem]
+) -> File | None:
+    """One of the two files, or None; then the problem has been added to ``found``."""
+    named_by = ""
+    if path is None and environ.get(variable):
+        path, named_by = Path(environ[variable]), f"named by {variable}"
+    name = str(path) if path is not None else f"built-in {which}.yaml"
+    path = path or BUILT_IN / f"{which}.yaml"
+    try:
+        return File(path, name, read(path), environ)
+    except Unopened as error:
+        found.append(Problem(name, 0, 0, "", str(error), named_by))
         return None
-
-
-class _Overrides:
-    """What the environment and the flags say: values by path, and who said so."""
-
-    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, object]) -> None:
-        self.values: dict[problems.Path, Any] = {}
-        self.problems: list[Problem] = []
-        self._origins: dict[problems.Path, tuple[str, str]] = {}
-        known = variables()
-        for name, text in given(environ):
-            if name in known:
-                self._set(known[name], _written(text), "environment", name)
-            else:
-                # Without the prefix, which would make any two of them look alike.
-                near = nearest(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in known))
-                hint = f"a variable is {PREFIX} and a setting's path: {PREFIX}JOURNAL_MAX_BYTES"
-                if near:
-                    hint = f"did you mean `{PREFIX}{near}`?"
-                self.problems.append(Problem("environment", 0, 0, dotted((name,)), "unknown variable", hint))
-        paths = dict.fromkeys(known.values())
-        for name, value in flags.items():
-            path = tuple(name.split("."))
-            if value is None:
-                continue
-            if path in paths:
-                node = _written(value) if isinstance(value, str) else tree.node_of(value)
-                self._set(path, node, "flag", flag(path))
-            else:
-                hint = suggestion(flag(path), map(flag, paths))
-                self.problems.append(Problem("flag", 0, 0, flag(path), "unknown setting", hint))
-
-    def place(self, fault: Fault) -> Problem | None:
-        """A fault of a value that was set here; None if it was not."""
-        for length in range(len(fault.path), 0, -1):
-            if fault.file == "tracker" and fault.path[:length] in self._origins:
-                kind, name = self._origins[fault.path[:length]]
-                return Problem(kind, 0, 0, name, fault.message, fault.hint)
-        return None
-
-    def _set(self, path: problems.Path, node: tree.Node, kind: str, name: str) -> None:
-        findings = Findings()
-        try:
-            self.values[path] = decode_at(Tracker, path, node, findings)
-        except Enough:
-            pass
-        self._origins[path] = (kind, name)
-        self.problems += [Problem(kind, 0, 0, name, found.message, found.hint) for found in findings.found]
-
-
-def _written(text: str) -> tree.Scalar:
-    """Text that is to be read as whatever its setting is."""
-    return tree.Scalar(None, text, "str", text, typed=False)
-
-
-def _put(plain: dict[str, Any], path: problems.Path, value: Any) -> None:
-    for step in path[:-1]:
-        plain = plain.setdefault(str(step), {})
-    plain[str(path[-1])] = value

@@ -4,6 +4,7 @@ Rules
 1. A problem names its place: ``file:line:column`` for what stands in a file, ``environment: TRACKER_BIND`` or
    ``flag: --bind`` for what does not. Lines and columns begin at 1; line 0 means the whole file.
 2. Text out of a file is shown cut and with its control characters replaced: no settings file steers a terminal.
+   A secret is not shown at all (see ``masked``).
 3. Nothing here reads a file or knows YAML.
 """
 
@@ -18,6 +19,8 @@ Path = tuple[str | int, ...]
 """Where a value stands in the settings: ``("routes", "click", "use", 0)``, with the names as the files write them."""
 
 File = Literal["tracker", "routes"]
+Severity = Literal["error", "warning"]
+"""An error refuses the settings. A warning says what is allowed and probably not meant; it refuses nothing."""
 
 
 class Mark(NamedTuple):
@@ -34,6 +37,7 @@ class Fault(NamedTuple):
     path: Path
     message: str
     hint: str = ""
+    severity: Severity = "error"
 
 
 class Finding(NamedTuple):
@@ -75,11 +79,13 @@ class Problem(NamedTuple):
     message: str
     hint: str = ""
     excerpt: str = ""
-    """The line of the file, whole."""
+    """The line of the file, whole; secrets in it are masked already."""
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        lines = [": ".join(part for part in (where, self.path, self.message) if part)]
+        kind = "warning" if self.severity == "warning" else ""
+        lines = [": ".join(part for part in (where, kind, self.path, self.message) if part)]
         if self.line and self.excerpt:
             text, before = _window(self.excerpt, self.column - 1)
             lines.append(f"{self.line:5d} | {text}")

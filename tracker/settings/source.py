@@ -7,7 +7,8 @@ Rules
 3. The scalars are YAML 1.1's (``on`` is true, ``0123`` is 83), but each keeps its text: whoever wanted text can say so.
 4. ``${NAME}`` and ``${NAME:-default}`` in a value stand for a variable of the environment, ``$${`` for ``${`` itself.
    It happens after parsing: a variable's value is never read as YAML.
-5. The first finding that makes the rest unreadable ends the reading; all others are collected.
+5. No finding tells a secret (see ``masked``).
+6. The first finding that makes the rest unreadable ends the reading; all others are collected.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tracker.settings.masked import is_secret, told
 from tracker.settings.problems import Enough, Findings, Mark, Path, quoted
 from tracker.settings.tree import Broken, Dictionary, Entry, Node, Scalar, Sequence, construct, resolve, surprise
 
@@ -218,6 +220,10 @@ class _Composer:
                 path.append(each.key.name)
         return tuple(path)
 
+    def _told(self, text: str) -> str:
+        """The text of the value that is being read, as a finding may tell it."""
+        return told(text) if is_secret(self._path()) else text
+
     def _begin(self, event: Any, mark: Mark, node: Sequence | Dictionary) -> None:
         if len(self._open) >= MAX_DEPTH:
             raise self._unreadable(mark, f"nested deeper than {MAX_DEPTH}")
@@ -229,7 +235,7 @@ class _Composer:
         self._open.append(_Open(node, event.anchor, event.tag is not None))
 
     def _tag(self, tag: str, mark: Mark) -> None:
-        short = tag.replace("tag:yaml.org,2002:", "!!")
+        short = self._told(tag.replace("tag:yaml.org,2002:", "!!"))
         self._findings.add(mark, self._path(), f"unknown tag {quoted(short)}", "remove it: settings need no tags")
 
     def _alias(self, anchor: Any, mark: Mark) -> None:
@@ -238,11 +244,12 @@ class _Composer:
             raise self._unreadable(mark, f"more than {MAX_ALIASES} aliases")
         known = self._anchors.get(anchor)
         if known is None:
+            name = "*" + self._told(anchor)
             if anchor in self._anchors:
-                message, hint = f"{quoted('*' + anchor)} stands inside of what it names", "nothing can contain itself"
+                message, hint = f"{quoted(name)} stands inside of what it names", "nothing can contain itself"
             else:
-                message = f"unknown alias {quoted('*' + anchor)}"
-                hint = f'text that begins with `*` must be quoted: "*{anchor[:40]}"'
+                message = f"unknown alias {quoted(name)}"
+                hint = f'text that begins with `*` must be quoted: "{name[:41]}"'
             self._findings.add(mark, self._path(), message, hint)
             self._place(Broken(mark), 1, None)
         else:
@@ -269,7 +276,7 @@ class _Composer:
         try:
             return Scalar(mark, text, word, construct(text, word))
         except (ValueError, OverflowError):
-            self._findings.add(mark, self._path(), f"{quoted(text)} is a number too large")
+            self._findings.add(mark, self._path(), f"{quoted(self._told(text))} is a number too large")
             return Broken(mark)
 
     def _substituted(self, node: Scalar) -> Scalar | Broken:
