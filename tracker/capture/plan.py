@@ -90,6 +90,13 @@ def fields_of(route: Route, routes: Routes, kind: Literal["dimensions", "metrics
     return found
 
 
+def dimension_names(route: Route, routes: Routes) -> list[str]:
+    """The dimensions that an event of the route may have; ``currency`` comes with money."""
+    metrics = fields_of(route, routes, "metrics").values()
+    money = any(isinstance(field, Field) and field.as_ == "money" for field in metrics)
+    return [*fields_of(route, routes, "dimensions"), *(["currency"] if money else [])]
+
+
 def compile_plan(name: str, route: Route, routes: Routes, template: Template, tracker: Tracker) -> Plan:
     """The plan of one route."""
     route = fill(route, routes.defaults)
@@ -101,10 +108,9 @@ def compile_plan(name: str, route: Route, routes: Routes, template: Template, tr
     named = event.startswith("path.")
     reads = [(key, compile_field(field, template.names, longest, DIMENSION)) for key, field in dimensions.items()]
     answer = route.reply if isinstance(route.reply, LongReply) else LongReply()
-    currency = ["currency"] if any(isinstance(field, Field) and field.as_ == "money" for field in metrics.values()) else []
     jump = None
     if answer.redirect is not None:
-        jump = compile_jump(answer.redirect, tracker.signing_keys, [*dimensions, *currency])
+        jump = compile_jump(answer.redirect, tracker.signing_keys, dimension_names(route, routes))
     read_from = [source for field in (*dimensions.values(), *metrics.values()) for source in sources_of(field)]
     if answer.redirect is not None and jump is not None and jump.key:
         read_from.append(answer.redirect.to)

@@ -17,7 +17,7 @@ from tracker.capture.event_name import valid_event_name
 from tracker.capture.extract import sources_of, split_source
 from tracker.capture.field_checks import Kind, Where, check_amounts, check_field, no_parameter
 from tracker.capture.identity import CLIENT_WORDS
-from tracker.capture.plan import Plan, compile_plan, fields_of
+from tracker.capture.plan import Plan, compile_plan, dimension_names, fields_of
 from tracker.capture.redirect_checks import check_redirect
 from tracker.capture.template import Template, Tree
 from tracker.settings.filled import fill
@@ -106,13 +106,9 @@ def _route(
         if (route.reply.redirect is None) == (route.reply.fixed is None):
             yield _fault((*where, "reply"), "a reply is either `redirect` or `fixed`")
         elif route.reply.redirect is not None:
-            dimensions = {*fields_of(route, routes, "dimensions")}
-            if any(not isinstance(field, str) and field.as_ == "money"
-                   for field in fields_of(route, routes, "metrics").values()):  # fmt: skip
-                dimensions.add("currency")
-            yield from check_redirect(
-                (*where, "reply", "redirect"), route.reply.redirect, dimensions, posts, tracker.signing_keys
-            )
+            known = dimension_names(route, routes)
+            place_of = (*where, "reply", "redirect")
+            yield from check_redirect(place_of, route.reply.redirect, known, posts, tracker.signing_keys)
         elif route.reply.fixed is not None:
             yield from _fixed((*where, "reply", "fixed"), route.reply.fixed)
 
