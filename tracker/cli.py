@@ -28,7 +28,7 @@ import click
 
 import tracker
 from tracker.cli_bad import bad
-from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags
+from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags, warn
 from tracker.cli_reading import tail, trace, verify
 from tracker.cli_routing import check, sign_url
 from tracker.interpreter import refusal
@@ -84,7 +84,7 @@ def serve(given: Given, tail: bool | None) -> None:
     """Take hits and deliver their events, until stopped.
 
     Starts capture and delivery, restarts what dies, and ends in order on Ctrl-C or SIGTERM. SIGHUP takes over changed
-    settings; wrong ones are said and change nothing.
+    settings, as `tracker reload` does; wrong ones are said and change nothing.
 
     \b
     tracker serve --bind 127.0.0.1:8001 --data-dir /tmp/try
@@ -99,6 +99,7 @@ def serve(given: Given, tail: bool | None) -> None:
 
     log_to_stderr()
     settings = given.checked()
+    warn(settings)
     folder = Path(settings.tracker.data_dir)
     targets = {
         name: shortened(str(getattr(registry.build(name, each, folder), "target", "")))
@@ -109,7 +110,7 @@ def serve(given: Given, tail: bool | None) -> None:
         port = listener.getsockname()[1]  # `--bind 127.0.0.1:0` takes any free one
         console(stderr=True).print(banner(tracker.__version__, settings, port, targets), soft_wrap=True)
         try:
-            sys.exit(supervisor.serve(settings, listener, tail=watching, reread=given.checked))
+            sys.exit(supervisor.serve(settings, listener, tail=watching, reread=given.again))
         except OSError as error:
             fail_on_disk(settings.tracker.data_dir, error)
 
@@ -123,6 +124,9 @@ def capture(given: Given, fd: int | None) -> None:
     For containers that run each part by itself; `tracker serve` runs both. Point `tracker deliver` at the same data
     folder.
 
+    SIGHUP reads the settings again: good ones are taken over by new worker processes, each old one leaving when it has
+    answered what it had begun; wrong ones are said and change nothing. `tracker reload` is for `tracker serve` only.
+
     \b
     tracker capture --bind 0.0.0.0:8000 --data-dir /var/lib/tracker
 
@@ -132,8 +136,10 @@ def capture(given: Given, fd: int | None) -> None:
 
     log_to_stderr()
     settings = given.checked() if given.dump is None else given.load()
+    if given.dump is None:
+        warn(settings)
     listener = listen(settings.tracker.bind) if fd is None else socket.socket(fileno=fd)
-    sys.exit(server.run(settings, listener, given.checked if given.dump is None else given.load))
+    sys.exit(server.run(settings, listener, given.again if given.dump is None else given.load, given.dump))
 
 
 @main.command()
@@ -142,7 +148,7 @@ def deliver(given: Given) -> None:
     """Deliver the journal's events to the collectors; take no hits.
 
     For containers that run each part by itself; `tracker serve` runs both. One process delivers from a data folder:
-    a second one exits with 75.
+    a second one exits with 75. Changed settings take a restart; nothing is lost by it.
 
     \b
     tracker deliver --data-dir /var/lib/tracker

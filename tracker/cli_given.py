@@ -17,7 +17,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tracker.settings.load import Check
+    from tracker.settings.load import Check, Examined
     from tracker.settings.model import Settings
 
 FOUND = 1
@@ -34,6 +34,12 @@ def fail(message: str, code: int) -> NoReturn:
     """Say it and exit."""
     click.echo(message, err=True)
     raise SystemExit(code)
+
+
+def warn(settings: Settings) -> None:
+    """Say what is doubtful about the settings, on standard error."""
+    for warning in settings.warnings:
+        click.echo(warning, err=True)
 
 
 def leave_pipe() -> NoReturn:
@@ -70,10 +76,20 @@ class Given(NamedTuple):
 
     def checked(self) -> Settings:
         """The settings after every check there is. Raises ``SettingsError``."""
-        from tracker.capture import routing
-        from tracker.delivery import registry
+        return self.load(_checks())
 
-        return self.load((routing.check, registry.check))
+    def again(self) -> Settings:
+        """The same for who serves already, once nobody is writing the files. Raises ``SettingsError``."""
+        from tracker.settings import settled, variables
+
+        named = (self.config or os.environ.get(variables.CONFIG), self.routes or os.environ.get(variables.ROUTES))
+        return settled.read(self.checked, [Path(each) for each in named if each])
+
+    def examined(self) -> Examined:
+        """The same, with its problems and warnings as they are."""
+        from tracker.settings import load
+
+        return load.examine(self.config, self.routes, os.environ, self.flags, _checks())
 
     def data_dir(self) -> Path:
         """The data folder: as flagged, else as in the settings. Raises ``SettingsError``."""
@@ -90,6 +106,13 @@ class Given(NamedTuple):
             except (OSError, ValueError):
                 pass
         return self.load()
+
+
+def _checks() -> Sequence[Check]:
+    from tracker.capture import routing
+    from tracker.delivery import registry
+
+    return routing.check, registry.check
 
 
 _FILES = (

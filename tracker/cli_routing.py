@@ -5,6 +5,7 @@ Part of the one door to the terminal: ``cli.py`` and ``cli_*.py`` print, nobody 
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -13,24 +14,46 @@ from datetime import datetime
 
 import click
 
-from tracker.cli_given import FOUND, Given, fail, settings_flags
+from tracker.cli_given import CONFIG, FOUND, Given, fail, settings_flags, warn
 from tracker.terminal.safe import safe
 
 
 @click.command()
 @settings_flags(serving=True)
-def check(given: Given) -> None:
+@click.option("--strict", is_flag=True, help="Refuse what is doubtful, too: warnings count as errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome and every problem as one JSON object.")
+@click.option("--schema", type=click.Choice(["tracker", "routes"]), metavar="tracker|routes",
+              help="Print the JSON Schema of that file, for editors, and check nothing.")  # fmt: skip
+def check(given: Given, strict: bool, as_json: bool, schema: str | None) -> None:
     """Check settings and routing table; start nothing.
 
-    The checks are those of `serve`. Every problem is shown at once, with its file, line and column.
+    The checks are those of `serve`, all of them. Every problem is shown at once, with its file, line and column; so is
+    every warning, which refuses nothing unless `--strict` is given.
 
     \b
     tracker check --config tracker.yaml --routes routes.yaml
     OK: 6 routes, 2 collectors (version 56449d2b5fba)
+    tracker check --schema routes > routes.schema.json
 
-    Exit codes: 0 they are right; 78 they are not.
+    Exit codes: 0 they are right; 78 they are not, or there are warnings and `--strict`.
     """
-    settings = given.checked()
+    if schema is not None:
+        from tracker.settings.file import BUILT_IN
+
+        click.echo((BUILT_IN / f"{schema}.schema.json").read_bytes(), nl=False)
+        return
+    found = given.examined()
+    if as_json:
+        from tracker.terminal.problem_report import as_object
+
+        told = as_object(found, strict=strict)
+        click.echo(json.dumps(told, indent=2))
+        raise SystemExit(0 if told["ok"] else CONFIG)
+    settings = found.or_refused()
+    warn(settings)
+    if strict and found.problems:
+        count = len(found.problems)
+        fail(f"{count} warning{'s' * (count != 1)}; with --strict nothing would be started.", CONFIG)
     routes, collectors = len(settings.routes.routes), len(settings.tracker.collectors)
     click.echo(f"OK: {routes} route{'s' * (routes != 1)}, {collectors} collector{'s' * (collectors != 1)} "
                f"(version {settings.version})")  # fmt: skip

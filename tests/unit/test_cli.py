@@ -225,7 +225,8 @@ def test_serve_hands_over_what_was_checked(
 def test_the_banner_shows_a_line_that_works_for_other_routes_too() -> None:
     """Wildcard addresses can be opened, POST routes are posted to, strangers' names are quoted."""
     Path("r.yaml").write_text("version: 1\nroutes: {a: {path: '/a/{x y}', reply: no_content, methods: [POST]}}\n".replace("x y", "xy"))
-    settings = load.load(None, Path("r.yaml"), {"TRACKER_BIND": "0.0.0.0:9"}, {}, ())
+    environ = {"TRACKER_BIND": "0.0.0.0:9", "TRACKER_PUBLIC_WITHOUT_KEYS": "true"}
+    settings = load.load(None, Path("r.yaml"), environ, {}, ())
     text = banner("1", settings, 4711, {}).plain
     assert "curl -i -X POST 'http://127.0.0.1:4711/a/xy1'" in text
     assert "Ctrl-C" in text

@@ -42,6 +42,12 @@ class Examined(NamedTuple):
     more: bool = False
     """The search was given up: there may be more problems."""
 
+    def or_refused(self) -> Settings:
+        """The settings. Raises ``SettingsError`` with the errors."""
+        if self.settings is None:
+            raise SettingsError([each for each in self.problems if each.severity == "error"], more=self.more)
+        return self.settings
+
 
 def load(
     config: Path | None,
@@ -57,10 +63,7 @@ def load(
 
     Raises ``SettingsError`` with all problems, in the order of the files.
     """
-    found = examine(config, routes, environ, flags, checks)
-    if found.settings is None:
-        raise SettingsError([each for each in found.problems if each.severity == "error"], more=found.more)
-    return found.settings
+    return examine(config, routes, environ, flags, checks).or_refused()
 
 
 def examine(
