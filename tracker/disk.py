@@ -40,11 +40,20 @@ def cut(path: Path, size: int) -> None:
     os.truncate(path, size)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Put a file in place of whatever has this path: write new, sync, rename, sync the folder. Raises ``OSError``."""
+PRIVATE = 0o600
+"""Mode of a file that holds secrets."""
+
+
+def replace(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Put a file in place of whatever has this path: write new, sync, rename, sync the folder. Raises ``OSError``.
+
+    ``mode``: exactly this, before a byte is in it; without it the file may be read by the group if the umask allows.
+    """
     fresh = path.with_name(path.name + ".new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640 if mode is None else mode)
     try:
+        if mode is not None:  # a file that a crash left behind keeps its own
+            os.fchmod(fd, mode)
         write_at(fd, content, 0)
         os.fsync(fd)
     finally:
