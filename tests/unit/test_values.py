@@ -101,6 +101,7 @@ def test_a_number_is_finite(text: str, number: object) -> None:
         ("news.example:8080", "news.example"), ("news.example/path", "news.example"), ("//news.example/x", "news.example"),
         ("http://u:p@news.example:80/", "news.example"), ("u@news.example", "news.example"), ("android-app://com.example.app/", "com.example.app"),
         ("http://[2001:DB8::1]:80/", "[2001:db8::1]"), ("BÜCHER.example", "bücher.example"), ("localhost", "localhost"),
+        ("https%3A%2F%2FNews.Example%2Fstory", "news.example"), ("https%253A%252F%252Fnews.example%252F", INVALID),
         ("https://a.example?b", "a.example"), ("https://a.example#b", "a.example"), ("https://a@b@c.example/", INVALID),
         ("about:blank", INVALID), ("", INVALID), ("/path", INVALID), ("https://", INVALID), ("https:///x", INVALID), ("not a host", INVALID),
         ("a.example:port", INVALID), ("[SITE]", INVALID), ("{site}", INVALID), ("data:text/html,x", INVALID), ("<script>", INVALID),

@@ -140,7 +140,7 @@ def host(text: str) -> str | Trouble:
     plain = _PLAIN_HOST(text)  # PERF: what a browser sends as referer; the rest is for people
     if plain is not None:
         return plain[1]
-    parts = _HOST.fullmatch(text)
+    parts = _HOST.fullmatch(decode(text, unquote_plus=False) if _ENCODED_URL(text) else text)
     return parts[1].lower() if parts is not None else INVALID
 
 
@@ -242,11 +242,6 @@ METRIC: dict[str, Callable[[str], int | float | Trouble]] = {
     "integer": integer, "number": number, "boolean": boolean_number, "money": money, "time": time_ms,
 }  # fmt: skip
 """Readers of metrics. All give numbers."""
-
-CONVERT: dict[str, Convert] = {
-    "integer": integer, "number": number, "money": money, "host": host, "vast_event": vast_event,
-}  # fmt: skip
-
 
 def written(value: Any, *, exact: bool) -> str | Trouble:
     """A JSON number or boolean as text; ``INVALID`` for an object or array, or if ``exact`` and perhaps rounded."""
