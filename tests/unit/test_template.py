@@ -52,6 +52,15 @@ def tree(*texts: str) -> Tree[str]:
         ("/{x}/y", "/-/y", None),
         ("/a/{x}", "/a/-", ["-"]),
         ("/{x}-", "/--", ["-"]),
+        ("/o/{id:integer}.gif", "/o/0123.gif", ["0123"]),
+        ("/o/{id:integer}.gif", "/o/12a.gif", None),
+        ("/o/{id:integer}", "/o/\u0661", None),
+        ("/o/{id:integer}", "/o/", None),
+        ("/o/{id:hex}", "/o/Ff09", ["Ff09"]),
+        ("/o/{id:hex}", "/o/g", None),
+        ("/o/{id:word}", "/o/a-B_9", ["a-B_9"]),
+        ("/o/{id:word}", "/o/a.b", None),
+        ("/o/{id:word}", "/o/é", None),
     ],
 )
 def test_a_path_fits_as_it_is_written(text: str, path: str, values: list[str] | None) -> None:
@@ -169,3 +178,37 @@ def test_a_template_knows_its_parameters_from_left_to_right() -> None:
     """The order in which ``find`` gives their values."""
     assert parse("/v/{b}/x{a}.gif").names == ("b", "a")
     assert isinstance(parse("/"), Template)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_two_places_have_a_text_in_common_exactly_if_one_can_be_found(seed: int) -> None:
+    """Against brute force: every text of up to five characters that could matter."""
+    chance = random.Random(seed)
+    texts = ["".join(letters) for size in range(1, 6) for letters in itertools.product("1a-.", repeat=size)]
+    for _ in range(60):
+        one, other = (
+            template.Segment(
+                "".join(chance.choices("1a-.", k=chance.randint(0, 2))), "x",
+                "".join(chance.choices("1a-.", k=chance.randint(0, 2))), chance.choice(["", "integer", "hex", "word"]),
+            )
+            for _ in range(2)
+        )
+        found = template.common(one, other)
+        shared = [text for text in texts if one.takes(text) and other.takes(text)]
+        assert bool(found) == bool(shared), (one, other, found, shared[:3])
+        assert not found or (one.takes(found) and other.takes(found))
+
+
+def test_typed_and_literal_places_stand_side_by_side_where_no_path_fits_both() -> None:
+    """``/go/{id:integer}`` and ``/go/spring``; and a typed one beside an untyped one that goes on differently."""
+    built = tree("/go/{id:integer}", "/go/spring", "/go/{slug}/more", "/go/{id:integer}/less")
+    assert built.find("/go/7") == ("/go/{id:integer}", ["7"])
+    assert built.find("/go/spring") == ("/go/spring", [])
+    assert built.find("/go/winter") is None
+    assert built.find("/go/7/more") == ("/go/{slug}/more", ["7"])
+    assert built.find("/go/7/less") == ("/go/{id:integer}/less", ["7"])
+    assert built.find("/go/x/less") is None
+    overlapped = built.add(parse("/go/{code:hex}"), "new")
+    assert overlapped is not None
+    assert overlapped[1] == "/go/{id:integer}"
+    assert template.example(parse("/go/{code:hex}"), overlapped[0]) == "/go/0"

@@ -89,3 +89,22 @@ def test_a_stop_does_not_wait_for_those_who_wait(tmp_path: Path) -> None:
     rings.stop(5)
     waiting.join(5)
     assert outcome == [False]
+
+
+def test_when_the_journal_does_not_keep_up_the_less_important_go_without_first(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Low from three quarters, normal from seven eighths, high until nothing fits; what was refused used no number."""
+    ring = writer.slot.ring
+    monkeypatch.setattr(writer._flusher, "_flush", lambda _: None)  # nobody frees space any more
+    line = Event(id="a", event="x", dimensions={"fill": "y" * 1000})
+    taken = {}
+    for reserve, reason in ((1 / 4, reasons.SHED), (1 / 8, reasons.SHED), (0.0, reasons.RING_FULL)):
+        while (refused := writer.append([line], reserve)) == "":
+            pass
+        assert refused == reason
+        taken[reserve] = (ring.head - ring.durable) / ring.capacity
+    assert 0.70 < taken[1 / 4] <= 0.75
+    assert 0.85 < taken[1 / 8] <= 0.875
+    assert 0.97 < taken[0.0] <= 1.0
+    assert [event.seq for event in published(writer)] == list(range(1, writer.seq + 1))

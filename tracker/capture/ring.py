@@ -130,10 +130,11 @@ class Ring:
         return True
 
     def _look(self, size: int) -> bool:
-        """Look how much the flusher has freed; whether ``size`` bytes fit. Grants little, to look again in time."""
+        """Look how much the flusher has freed; whether ``size`` bytes fit. Grants little, to look again in time:
+        who leaves room for others (``Writer.append``) must see a crowded ring before it is three quarters full."""
         free = self.free
         self.crowded = free < self.capacity // 2
-        self._room = min(free, max(size, 65_536 if self.crowded else self.capacity // 2))
+        self._room = min(free, max(size, 65_536 if self.crowded else self.capacity // 8))
         return size <= free
 
     @property
