@@ -20,7 +20,7 @@ from tracker.capture.identity import FreshIds
 from tracker.capture.values import MAX_INTEGER, MIN_INTEGER
 from tracker.event import Event, decode_line, encode_line
 from tracker.settings.load import load
-from tracker.settings.model import Limits, Routes, Settings, Tracker
+from tracker.settings.model import Clients, Limits, Routes, Settings, Tracker
 
 GREEDY = """
 field_sets:
@@ -29,22 +29,39 @@ field_sets:
       a: {from: [path.x, query.a, header.x-a, body.a], lower: true, max_length: 5}
       host: {from: [query.h, header.referer, body.h], as: host}
       act: {from: [query.act, body.act], as: vast_event, default: start}
+      word: {from: [query.w, cookie.c, body/q/0, body/x/a], pattern: "[a-z0-9]+", unknown: [na, "0"]}
+      macro: {from: [query.a, body.a], as: macro}
+      yes1: {from: [query.n, body.n], as: boolean}
+      at: {from: [query.timestamp, body.i, header.x-a], as: time}
+      url: {from: [query.u, body.u, header.referer], as: url}
+      tongue: {from: [header.accept-language, query.h], as: language, lower: true}
+      list: {from: [query.q, body.q, body.l], as: list, max_length: 9}
     metrics:
       money: {from: [query.m, body.m, header.x-m], as: money, cost: true}
       int: {from: [query.i, body.i, path.x], as: integer}
       num: {from: [query.n, body.n], as: number}
+      ok: {from: [query.i, body.i], as: boolean}
+      when: {from: [query.n, body.timestamp], as: time}
 defaults: {methods: [GET, HEAD, POST], properties: all}
 routes:
   pixel: {path: "/p/{x}", use: [all], reply: pixel}
-  plain: {path: "/n/{x}.j", use: [all], reply: no_content, event: path.x, properties: [q, m2]}
-  jump: {path: "/r/{x}", use: [all], reply: {redirect: {to: query.u, allow: [example.com, "*.shop.example"], add: {e: event.id}}}}
+  plain: {path: "/n/{x}.j", use: [all], reply: no_content, event: path.x, properties: [q2, m2]}
+  jump: {path: "/r/{x}", use: [all], cookie: {}, reply: {redirect: {to: query.u, allow: [example.com, "*.shop.example"], add: {e: event.id, w: dimensions.word}}}}
+  typed: {path: "/t/{x:hex}", use: [all], reply: json, flags: [test], priority: low, preprocess: [lower_names, trim, base64_json], cookie: {into: device_id, same_site: none}}
+  fixed: {path: "/f/{x:word}", use: [all], reply: {fixed: {status: 202, body: ok, headers: {X-Own: own}}}, privacy: {ip: drop, gpc: ignore, dnt: ignore}}
+  stored: {path: "/s/{x}", use: [all], reply: {redirect: {to: "https://example.com/{a}?h={host}&id={click_id}#{list}"}}}
+  signed: {path: "/g/{x}", use: [all], reply: {redirect: {to: query.u, signed_by: ring, otherwise: "https://example.com/{word}"}}}
   bodyjump: {path: "/b/{x}", use: [all], reply: {redirect: {to: body.u, allow: [example.com], otherwise: "https://example.com/"}}}
 """
 
 
 def _greedy() -> Settings:
     table = msgspec.convert(yaml.safe_load(GREEDY), Routes)
-    tracker = Tracker(limits=Limits(max_text_chars=40, max_json_depth=6, max_json_values=30, max_bad_events_per_second=1_000_000))
+    tracker = Tracker(
+        limits=Limits(max_text_chars=40, max_json_depth=6, max_json_values=30, max_bad_events_per_second=1_000_000, max_bad_bytes_per_second=10**12),
+        signing_keys={"ring": {"a": "a secret of more than sixteen characters"}},
+        clients=Clients(trusted_proxies=("203.0.113.0/24",), ssai_networks=("2001:db8::/32",)),
+    )
     assert list(routing.check(tracker, table)) == []
     return Settings(tracker=tracker, routes=table, version="0" * 12)
 
@@ -54,14 +71,14 @@ POISON = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 NASTY = [
     "", "\x00", "\x1b[31m", "\r\nX: y", "\u2028", "\ud800", "\udfff\ud800", "\ufffd", "\x85", "${AUCTION_PRICE}", "%%CACHEBUSTER%%", "[X]", "{x}", "2.50", "-1", "1e400",
     "NaN", "9" * 400, "9223372036854775807", "9223372036854775808", "1e-05", "https://example.com/x", "https%3A%2F%2Fexample.com", "//evil", "a" * 300, "\u00fc", "\U0001f600",
-    "midPoint", "2025-11-20T21:53:38Z", "1763675618", "%", "%ff", "&", "=", ";", "+", "id-1", ".", "..", "-", "\u0660",
+    "AUDIT", "-2", "na", "yes", "de-CH", "a,b%2Cc", "{click_id}", "https://example.com/{a}/{click_id}", "eyJhIjoiYiJ9", "midPoint", "2025-11-20T21:53:38Z", "1763675618", "%", "%ff", "&", "=", ";", "+", "id-1", ".", "..", "-", "\u0660",
 ]  # fmt: skip
 words = st.sampled_from(NASTY) | st.text(st.characters(), max_size=12) | st.binary(max_size=8).map(lambda b: b.decode("latin-1"))
 names = st.sampled_from(
-    ["a", "h", "act", "m", "i", "n", "x", "u", "url", "q", "m2", "price", "site", "order", "value", "watch_ms", "click_id", "event_id", "timestamp", "page", "distinct_id", "anonymous_id", "device_id", "session_id", "profile_id"]
+    ["a", "h", "act", "w", "u", "data", "kid", "sig", "exp", "m", "i", "n", "x", "u", "url", "q", "q2", "m2", "price", "site", "order", "value", "watch_ms", "click_id", "event_id", "timestamp", "page", "distinct_id", "anonymous_id", "device_id", "session_id", "profile_id"]
 ) | words
 paths = (
-    st.tuples(st.sampled_from(["/p/", "/n/", "/r/", "/b/", "/imp/c/", "/click/c/", "/conv/", "/video/c/x/", "/hit/", "/go/spring", "/-/", "/", ""]), words, st.sampled_from(["", ".gif", ".j", "/"]))
+    st.tuples(st.sampled_from(["/p/", "/n/", "/r/", "/b/", "/t/", "/t/a", "/f/", "/f/a", "/s/", "/g/", "/imp/c/", "/click/c/", "/conv/", "/video/c/x/", "/hit/", "/go/spring", "/-/", "/", ""]), words, st.sampled_from(["", ".gif", ".j", "/"]))
     .map("".join)
 )
 queries = st.lists(st.tuples(names, words), max_size=8).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs)) | words
@@ -75,8 +92,8 @@ bodies = (
     | queries.map(lambda text: text.encode("utf-8", "surrogatepass"))
 )
 headers = st.dictionaries(
-    st.sampled_from(["user-agent", "referer", "accept-language", "sec-gpc", "purpose", "sec-purpose", "x-moz", "x-a", "x-m", "content-type"]),
-    words | st.sampled_from(["1", "prefetch", "application/json", "text/plain", "application/x-www-form-urlencoded", "https://a.example/x", "en-US,en;q=0.9"]),
+    st.sampled_from(["user-agent", "referer", "accept-language", "sec-gpc", "purpose", "sec-purpose", "x-moz", "x-a", "x-m", "content-type", "dnt", "cookie", "x-forwarded-for", "x-device-ip", "x-device-user-agent", "x-device-referer"]),
+    words | st.sampled_from(["1", "prefetch", "application/json", "text/plain", "application/x-www-form-urlencoded", "https://a.example/x", "en-US,en;q=0.9", "c=abc; __Host-tid=0198f3c2-9b1e-7000-8000-000000000001", "203.0.113.77, 198.51.100.200", "Googlebot/2.1"]),
 )
 addresses = st.sampled_from(["203.0.113.77", "2001:db8:1:2:3:4:5:6", "::ffff:203.0.113.77", "fe80::1%eth0", ""]) | words
 hits = st.builds(
