@@ -174,11 +174,13 @@ def metrics_page() -> str:
         if rows[0].label:
             lines += ["", f"  `{rows[0].label}`: " + ", ".join(f"`{row.value}`" for row in rows)]
         lines.append("")
-    lines += ["## Gauges", "", "Read at each request from the rings and from delivery's status files.", ""]
+    lines += ["## Gauges", "", "Read at each request from the rings, `DATA/run` and `DATA/delivery`.", ""]
     for gauge in metrics.GAUGES:
         lines += [f"`{gauge.name}`", f": {gauge.help}"]
         if gauge in metrics.DELIVERY:
             lines += ["", "  `collector`: the name in the settings"]
+        if gauge is metrics.CONFIG_WORKERS:
+            lines += ["", "  `version`: as `tracker check` and `/-/readyz` say it"]
         lines.append("")
     return "\n".join(lines)
 

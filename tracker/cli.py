@@ -31,6 +31,7 @@ from tracker.cli_bad import bad
 from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags, warn
 from tracker.cli_reading import tail, trace, verify
 from tracker.cli_routing import check, sign_url
+from tracker.cli_serving import reload
 from tracker.interpreter import refusal
 
 
@@ -161,7 +162,7 @@ def deliver(given: Given) -> None:
     sys.exit(runner.run_process(given.checked() if given.dump is None else given.load()))
 
 
-for command in (check, sign_url, tail, trace, verify, bad):
+for command in (reload, check, sign_url, tail, trace, verify, bad):
     main.add_command(command)
 
 

@@ -2,13 +2,15 @@
 
 Rules
 1. It costs the hit path nothing: workers publish plain counters once a second, this page reads files.
-2. Names are ``tracker_<noun>_<unit>_total`` or ``tracker_<noun>_<unit>``; labels come from closed lists and from the
-   collectors' names in the settings.
+2. Names are ``tracker_<noun>_<unit>_total`` or ``tracker_<noun>_<unit>``; labels come from closed lists, from the
+   collectors' names in the settings, and the versions of the settings that workers serve (one, but for a moment).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +18,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from tracker import running
 from tracker.capture.ring import Positions, RingError
 from tracker.counters import COUNTERS, read_counts
 from tracker.journal.recovery import journal_dir
@@ -44,7 +47,12 @@ DELIVERY = (
     Gauge("tracker_delivery_rejected", "Events a collector has refused for ever since delivery started.", "rejected"),
     Gauge("tracker_delivery_retries", "Batches a collector could not take at once since delivery started.", "retries"),
 )
-GAUGES = (RINGS, RING_CAPACITY, RING_USED, *DELIVERY)
+CONFIG_WORKERS = Gauge("tracker_config_workers", "Capture workers by the version of the settings that they serve.")
+RELOAD_FAILED = Gauge(
+    "tracker_config_reload_failed",
+    "1 from a reload whose settings were refused until the next good one: the last good settings serve meanwhile.",
+)
+GAUGES = (RINGS, RING_CAPACITY, RING_USED, CONFIG_WORKERS, RELOAD_FAILED, *DELIVERY)
 
 
 class _Page:
@@ -65,6 +73,7 @@ class _Page:
             family.add_metric([counter.value] if labels else [], value)
         yield from families.values()
         yield from self._rings(slots)
+        yield from self._config()
         yield from self._delivery()
 
     def _rings(self, slots: list[Path]) -> Iterator[Metric]:
@@ -78,6 +87,16 @@ class _Page:
             ring.close()
         for gauge, value in ((RINGS, count), (RING_CAPACITY, capacity), (RING_USED, used)):
             yield GaugeMetricFamily(gauge.name, gauge.help, value=value)
+
+    def _config(self) -> Iterator[Metric]:
+        workers = GaugeMetricFamily(CONFIG_WORKERS.name, CONFIG_WORKERS.help, labels=["version"])
+        with contextlib.suppress(OSError):
+            for version, count in sorted(Counter(running.versions(self._data_dir)).items()):
+                workers.add_metric([version], count)
+        yield workers
+        with contextlib.suppress(OSError):
+            failed = int(running.reload_failed(self._data_dir))
+            yield GaugeMetricFamily(RELOAD_FAILED.name, RELOAD_FAILED.help, value=failed)
 
     def _delivery(self) -> Iterator[Metric]:
         states = {}

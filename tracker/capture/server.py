@@ -6,10 +6,13 @@ Rules
 2. The listening socket comes from outside: whoever holds it open loses no connection while the arbiter is away.
 3. A worker dies with its arbiter (PR_SET_PDEATHSIG), in order; gunicorn's own check once a second stays as the net.
 4. No log line holds a client's address or query string.
+5. Workers follow the dump of the last good settings by themselves (``watch``), and a new worker begins with it. SIGHUP
+   replaces the workers; if the settings cannot be had then, nothing happens at all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -17,18 +20,23 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
-from tracker.capture import app
+from tracker import running
+from tracker.capture import app, watch
+from tracker.capture.current import Current
 from tracker.capture.rings import Rings
-from tracker.settings.model import Settings
+from tracker.settings.model import Limits, Settings
+from tracker.settings.problems import SettingsError
 
 log = logging.getLogger("tracker.capture")
 
@@ -64,12 +72,17 @@ class PortableWorker(ThreadWorker):
 class Capture(BaseApplication):
     """The application as gunicorn sees it."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, reread: Callable[[], Settings] | None) -> None:
-        """``reread`` gives the settings after a SIGHUP; if it fails, the last good ones stay."""
+    def __init__(
+        self, settings: Settings, listener: socket.socket, reread: Callable[[], Settings], dump: Path | None
+    ) -> None:
+        """``reread`` gives the settings after a SIGHUP. Workers follow ``dump``, if there is one."""
         self._settings = settings
         self._listener = listener
         self._reread = reread
+        self._dump = dump
         self._rings: Rings | None = None
+        self._current: Current | None = None
+        self._presence: running.Presence | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -87,7 +100,7 @@ class Capture(BaseApplication):
             "logger_class": Log,
             "accesslog": None,
             "loglevel": "warning",
-            "limit_request_line": min(8190, tracker.limits.max_path_bytes + tracker.limits.max_query_bytes + 32),
+            "limit_request_line": _longest_request_line(tracker.limits),
             "proc_name": "tracker-capture",
             "post_fork": _newborn,
             "post_worker_init": self._ready,
@@ -95,25 +108,74 @@ class Capture(BaseApplication):
         }.items():
             self.cfg.set(name, value)
 
-    def reload(self) -> None:
-        """SIGHUP: take the new settings if they can be had."""
-        if self._reread is not None:
-            try:
-                self._settings = self._reread()
-            except (Exception, SystemExit) as error:
-                log.error("the new settings are refused, the last good ones stay\n%s", error)
-        super().reload()
+    def renew(self) -> bool:
+        """Take the new settings. Whether they could be had; if not, everything stays."""
+        try:
+            new = self._reread()
+        except SettingsError as error:
+            log.error("the new settings are refused, the last good ones (version %s) stay\n%s", self._settings.version,
+                      "\n".join(map(str, error.problems)))  # fmt: skip
+            return False
+        except (Exception, SystemExit) as error:
+            log.error("the new settings cannot be had, the last good ones stay: %s", error)
+            return False
+        was = self._settings.tracker
+        if (new.tracker.bind, new.tracker.data_dir) != (was.bind, was.data_dir):
+            log.warning("a new bind or data_dir takes a restart; until then the old ones stay")
+            tracker = msgspec.structs.replace(new.tracker, bind=was.bind, data_dir=was.data_dir)
+            new = msgspec.structs.replace(new, tracker=tracker)
+        self._settings = new
+        return True
+
+    # --- in the worker
 
     def load(self) -> Any:
-        """The WSGI app; called in the worker."""
+        """The WSGI app."""
         self._rings = Rings(self._settings.tracker)
-        return app.build(self._settings, self._rings)
+        self._current = self._begin()
+        return app.assemble(self._current, self._rings)
+
+    def _begin(self) -> Current:
+        """The newest settings there are: the arbiter's own are as old as the last SIGHUP."""
+        if self._dump is not None:
+            try:
+                newest = watch.restore(self._dump.read_bytes(), self._settings)
+                current = Current(newest, app.ThreadIds())
+                self._take_limits(newest.tracker.limits)
+                self._settings = newest
+                return current
+            except Exception as error:  # a file that is damaged, a plugin that is: serve what worked before
+                log.error("the newest settings cannot be served, older ones are: %s: %s", type(error).__name__, error)
+        return Current(self._settings, app.ThreadIds())
 
     def _ready(self, _worker: ThreadWorker) -> None:
-        if self._rings is not None:
-            self._rings.prepare(self._settings.tracker.threads)
+        if self._rings is None or self._current is None:
+            return
+        self._rings.prepare(self._settings.tracker.threads)
+        try:
+            name = self._dump.name if self._dump is not None else ""
+            self._presence = running.Presence(self._rings.data_dir, name, self._settings.version)
+        except OSError as error:
+            log.warning("nobody can see which version of the settings worker %d serves: %s", os.getpid(), error)
+        if self._dump is not None:
+            watch.Watch(self._dump, self._settings, self._take).start()
+
+    def _take(self, settings: Settings) -> None:
+        """Serve these from now on. Raises, and changes nothing, if they do not compile."""
+        assert self._current is not None
+        self._current.take(settings)
+        self._take_limits(settings.tracker.limits)
+        if self._presence is not None:
+            with contextlib.suppress(OSError):
+                self._presence.tell(settings.version)
+
+    def _take_limits(self, limits: Limits) -> None:
+        """Each connection's parser asks for it anew."""
+        self.cfg.set("limit_request_line", _longest_request_line(limits))
 
     def _leave(self, _arbiter: Arbiter, _worker: ThreadWorker) -> None:
+        if self._presence is not None:
+            self._presence.leave()
         if self._rings is not None:
             self._rings.stop(self._settings.tracker.graceful_timeout_s)
             logging.shutdown()
@@ -121,15 +183,40 @@ class Capture(BaseApplication):
             os._exit(0)
 
 
+def _longest_request_line(limits: Limits) -> int:
+    """Longer ones are refused by the server itself; it allows no more than 8190 bytes."""
+    return min(8190, limits.max_path_bytes + limits.max_query_bytes + 32)
+
+
 _STOPS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
 
 
 class CaptureArbiter(Arbiter):
-    """gunicorn's arbiter, whose stop signals no newborn worker misses.
+    """gunicorn's arbiter, whose stop signals no newborn worker misses, and which no storm of signals throws.
 
     A worker has its arbiter's handlers until it has its own; a stop sent in between would be swallowed, and the arbiter
     would wait for its whole grace. So the signals are held back over the fork, and find the worker with the defaults.
     """
+
+    app: Capture
+
+    def init_signals(self) -> None:
+        """As ever; then a SIGHUP that the supervisor has sent too early may come."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+    def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
+        """As ever, but of several SIGHUPs that wait one counts: the settings are read after all of them were sent."""
+        came = super().wait_for_signals(timeout)
+        return [number for place, number in enumerate(came) if number != signal.SIGHUP or number not in came[:place]]
+
+    def reload(self) -> None:
+        """Replace the workers, if there is anything to replace them by."""
+        if self.app.renew():
+            super().reload()
+
+    def handle_usr2(self) -> None:
+        """Nothing: the supervisor holds the listening socket, so a new version of the code takes just a restart."""
 
     def spawn_worker(self) -> Any:
         """As ever, with the stop signals held back."""
@@ -157,10 +244,12 @@ def die_with_parent(sig: int, parent: int) -> None:
         os.kill(os.getpid(), sig)
 
 
-def run(settings: Settings, listener: socket.socket, reread: Callable[[], Settings] | None = None) -> int:
-    """Serve until told to stop; returns the exit code."""
+def run(
+    settings: Settings, listener: socket.socket, reread: Callable[[], Settings], dump: Path | None = None
+) -> int:
+    """Serve until told to stop; returns the exit code. Workers follow ``dump``, the supervisor's, if there is one."""
     try:
-        CaptureArbiter(Capture(settings, listener, reread)).run()
+        CaptureArbiter(Capture(settings, listener, reread, dump)).run()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     return 0
