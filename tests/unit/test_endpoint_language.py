@@ -27,9 +27,9 @@ SECRET = "a secret of more than sixteen characters"
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
-def endpoint(route: str, *, clients: Clients = Clients(), **limits: int) -> Endpoint:
+def endpoint(route: str, *, clients: Clients | None = None, **limits: int) -> Endpoint:
     """One route, named r, at /r/{x}."""
-    tracker = Tracker(limits=Limits(**limits), clients=clients, signing_keys={"k": {"a": SECRET}})
+    tracker = Tracker(limits=Limits(**limits), clients=clients or Clients(), signing_keys={"k": {"a": SECRET}})
     table = msgspec.convert(yaml.safe_load(f"routes: {{r: {{path: '/r/{{x}}', {route}}}}}"), Routes)
     assert list(routing.check(tracker, table)) == []
     ids = iter(range(10**9))
