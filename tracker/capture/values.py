@@ -243,6 +243,7 @@ METRIC: dict[str, Callable[[str], int | float | Trouble]] = {
 }  # fmt: skip
 """Readers of metrics. All give numbers."""
 
+
 def written(value: Any, *, exact: bool) -> str | Trouble:
     """A JSON number or boolean as text; ``INVALID`` for an object or array, or if ``exact`` and perhaps rounded."""
     if isinstance(value, bool):
