@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.explain import pasted
-from tracker.explain.request import NotUnderstood, Request, hit
+from tracker.explain.request import NotUnderstood, Request
+from tracker.explain.request import as_hit as hit
 
 
 def one(text: str) -> Request:

@@ -116,7 +116,7 @@ def har(text: str) -> list[Request]:
         raise NotUnderstood(f"the JSON has no `request` with a `url`, as a HAR entry has; {_INSTEAD}")
     return [
         Request(
-            source="HAR entry", method=each.method, target=each.url, notes=[],
+            source="HAR entry", method=each.method, target=each.url, among=len(requests) > 1, notes=[],
             headers=[(pair.name, pair.value) for pair in each.headers if not pair.name.startswith(":")],
             body=each.postData.text.encode("utf-8", "surrogatepass") if each.postData is not None else b"",
         )

@@ -36,6 +36,8 @@ class Request(msgspec.Struct, kw_only=True):
     headers: list[tuple[str, str]] = []
     """In order, as they were written."""
     body: bytes = b""
+    among: bool = False
+    """One of those that a page, a tag or a recording holds, which may not all be the tracker's."""
     address: str = ""
     """The client's address, where the recording has it."""
     notes: list[str] = []
@@ -49,7 +51,7 @@ class Request(msgspec.Struct, kw_only=True):
         return next((value.strip().lower() for name, value in self.headers if name.lower() == "host"), "")
 
 
-def hit(request: Request, address: str, received_ms: int) -> Hit:
+def as_hit(request: Request, address: str, received_ms: int) -> Hit:
     """The hit that the doors make of it; ``address`` is the client's unless the recording has one."""
     path, query = split(request)
     headers: dict[str, str] = {}

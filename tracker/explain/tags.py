@@ -137,7 +137,7 @@ def _requests(found: list[tuple[str, str]], example: str) -> list[Request]:
             url = url[begins.start() :]
         if (label, url) not in seen:
             seen.add((label, url))
-            requests.append(Request(source=label, target=url, notes=notes))
+            requests.append(Request(source=label, target=url, among=True, notes=notes))
     if not requests:
         raise NotUnderstood(f"there is no URL in it that could be a hit; write {example}")
     return requests
