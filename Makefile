@@ -15,7 +15,7 @@ TESTS := tests/unit tests/property tests/e2e tests/architecture tests/docs
 DANGLING := $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts docs wheel browser fault bench-micro ci clean
+.PHONY: help run test lint types contracts docs schemas wheel browser fault bench-micro ci clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -40,6 +40,9 @@ contracts: $(VENV)/.lint.stamp  ## who may import whom (import-linter)
 docs: $(VENV)/.docs.stamp  ## build the documentation into docs/_build/html, warnings are errors
 	@$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+schemas: $(VENV)/.runtime.stamp  ## make the JSON Schemas in config/ anew, after a change of the settings' model
+	@$(PY) docs/schemas.py
 
 wheel: $(VENV)/.venv.stamp  ## build the wheel into dist/
 	@rm -rf build dist

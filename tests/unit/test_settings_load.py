@@ -380,7 +380,7 @@ def test_checks_see_settings_whose_structure_is_right(tmp_path: Path) -> None:
     assert len(seen) == 2
     assert text.index("first") < text.index("second")
     assert text.endswith("2 problems; nothing was started.")
-    assert text.startswith("built-in tracker.yaml:4:7: bind: first\n    4 | bind: 127.0.0.1:8000\n      |       ^\n")
+    assert text.startswith("built-in tracker.yaml:5:7: bind: first\n    5 | bind: 127.0.0.1:8000\n      |       ^\n")
 
 
 @pytest.mark.parametrize(

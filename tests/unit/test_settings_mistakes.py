@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
 
+from tracker.capture import routing
+from tracker.delivery import registry
 from tracker.settings.load import load
 from tracker.settings.problems import Problem, SettingsError
 
 CONFIG = Path(__file__).parents[2] / "config"
+MARK = "»"
 
 
 class Mistake(NamedTuple):
-    """``old`` becomes ``new`` in a built-in file; ``new`` holds ``»`` where the problem must be located."""
+    """``old`` becomes ``new`` in a built-in file; ``new`` holds ``»`` where the problem must be located.
+
+    ``beside`` are further files in the folder, by name; if one of them holds the ``»``, that is where.
+    """
 
     file: str
     old: str
@@ -22,7 +30,24 @@ class Mistake(NamedTuple):
     path: str
     message: str
     hint: str = ""
+    beside: Mapping[str, str] = MappingProxyType({})
 
+
+HIT = """\
+  hit:
+    path: /hit/{event}
+    methods: [POST]
+    event: path.event
+    reply: no_content
+    properties: all
+"""
+CONVERSION = """\
+  conversion:
+    path: /conv/{campaign}.gif
+    methods: [GET, POST]
+    reply: pixel
+    ack: power
+    dimensions: {campaign: path.campaign, order: query.order, click: query.click_id"""
 
 MISTAKES = {
     # names
@@ -52,7 +77,7 @@ MISTAKES = {
     "route name with a capital": Mistake("routes", "  spring:", "  »Spring:", "routes.Spring", "is not a name: lower-case"),
     "route name with a dash": Mistake("routes", "  spring:", "  »spring-sale:", "routes.spring-sale", "is not a name: lower-case"),
     "the same key twice": Mistake(
-        "tracker", "data_dir: var", "data_dir: var\n»bind: 127.0.0.1:9000", "", "`bind` a second time", "the first is in line 4"
+        "tracker", "data_dir: var", "data_dir: var\n»bind: 127.0.0.1:9000", "", "`bind` a second time", "the first is in line 5"
     ),
     "the same route twice": Mistake("routes", "  hit:\n", "  »click:\n", "routes", "`click` a second time"),
     # types
@@ -131,30 +156,159 @@ MISTAKES = {
     "half a variable": Mistake("tracker", "data_dir: var", "data_dir: x»${HOME", "data_dir", "`${` is not followed by a variable's name"),
     "a line separator": Mistake("tracker", "data_dir: var", "data_dir: va»\u2028r", "", "U+2028 breaks lines invisibly"),
     "a bell": Mistake("tracker", "data_dir: var", "data_dir: va»\x07r", "", "U+0007 does not belong"),
+    # tracker.yaml: who may come, and what is dangerous
+    "a public bind": Mistake("tracker", "127.0.0.1:8000", "»0.0.0.0:8000", "bind", "a public address, and no key guards `hit`", "public_without_keys"),
+    "a public bind on IPv6": Mistake("tracker", "127.0.0.1:8000", "»'[::]:8000'", "bind", "a public address, and no key guards `hit`", "access: open"),
+    "a public name": Mistake("tracker", "127.0.0.1:8000", "»tracker.example:8000", "bind", "a public address"),
+    "a proxy's host bits": Mistake("tracker", "data_dir: var", "clients: {trusted_proxies: [»10.1.2.3/8]}", "clients.trusted_proxies[0]", "is no network", "`10.0.0.0/8`"),
+    "everybody's word": Mistake("tracker", "data_dir: var", "clients: {trusted_proxies: [10.0.0.0/8, »0.0.0.0/0]}", "clients.trusted_proxies[1]", "the whole internet"),
+    "everybody's word on IPv6": Mistake("tracker", "data_dir: var", "clients: {trusted_proxies: [»'::/0']}", "clients.trusted_proxies[0]", "the whole internet"),
+    "everybody in two halves": Mistake("tracker", "data_dir: var", "clients: {»trusted_proxies: [0.0.0.0/1, 128.0.0.0/1]}", "clients.trusted_proxies", "the whole internet"),
+    "everybody as an ad server": Mistake("tracker", "data_dir: var", "clients:\n  ssai_networks:\n  - »0.0.0.0/0", "clients.ssai_networks[0]", "the whole internet"),
+    "a PROXY header from nobody": Mistake("tracker", "data_dir: var", "clients: {proxy_protocol: »true}", "clients.proxy_protocol", "nobody may send a PROXY header"),
+    "a header of nobody's proxy": Mistake("tracker", "data_dir: var", "clients: {proxy_header: »x-real-ip}", "clients.proxy_header", "expected `forwarded` or `x-forwarded-for`"),
+    "yes in quotes": Mistake("tracker", "data_dir: var", 'public_without_keys: »"yes"', "public_without_keys", "expected true or false, got text `yes`"),
+    "an empty key ring": Mistake("tracker", "data_dir: var", "signing_keys: {»clicks: {}}", "signing_keys.clicks", "a key ring without a key"),
+    "a short secret": Mistake("tracker", "data_dir: var", "signing_keys: {clicks: {k1: »fifteen-letters}}", "signing_keys.clicks.k1", "is shorter than 16 characters"),
+    "a placeholder": Mistake("tracker", "data_dir: var", "signing_keys: {clicks: {k1: »change-me-please-now}}", "signing_keys.clicks.k1", "a placeholder", "openssl rand -hex 32"),
+    "one letter": Mistake("tracker", "data_dir: var", "signing_keys: {clicks: {k1: »zzzzzzzzzzzzzzzzzzzzzz}}", "signing_keys.clicks.k1", "a placeholder"),
+    "a secret of digits": Mistake("tracker", "data_dir: var", "signing_keys: {clicks: {k1: »31415926535897932}}", "signing_keys.clicks.k1", "YAML reads `***` as a number"),
+    "a key id with blanks": Mistake("tracker", "data_dir: var", "signing_keys: {clicks: {»key one: x7Gq2mWz9Lt4RbV8}}", 'signing_keys.clicks."key one"', "`key one` is not a key id"),
+    "a missing secret": Mistake("tracker", "data_dir: var", "signing_keys: {clicks: {k1: '»${NO_SUCH}'}}", "signing_keys.clicks.k1", "environment variable `NO_SUCH` is not set"),
+    "an unknown option": Mistake("tracker", "options: {file: bad.ndjson}", "options: {fil: »bad.ndjson}", "collectors.bad.options.fil", "unknown option `fil`", "did you mean `file`?"),
+    "an unknown collector": Mistake("tracker", "type: log\n    events", "type: »lgo\n    events", "collectors.log.type", "unknown collector type `lgo`", "did you mean `log`?"),
+    # routes.yaml: includes
+    "a missing table": Mistake("routes", "version: 1", "version: 1\ninclude: [»shared.yaml]", "include[0]", "`shared.yaml`: no such file", "it is looked for as"),
+    "a preset that is none": Mistake("routes", "version: 1", "version: 1\ninclude: [»presets/dps.yaml]", "include[0]", "no such file", "did you mean `presets/dsp.yaml`"),
+    "a preset out of its folder": Mistake("routes", "version: 1", "version: 1\ninclude: [»presets/../routes.yaml.yaml]", "include[0]", "no such file"),
+    "one table for a list": Mistake("routes", "version: 1", "version: 1\ninclude: »presets/dsp.yaml", "include", "expected a list, got text", "write [presets/dsp.yaml]"),
+    "a table that includes itself": Mistake("routes", "version: 1", "version: 1\ninclude: [»routes.yaml]", "include[0]", "includes itself: "),
+    "tables in a circle": Mistake("routes", "version: 1", "version: 1\ninclude: [a.yaml]", "include[0]", "includes itself: ", "", {"a.yaml": "include: [b.yaml]", "b.yaml": "version: 1\ninclude: [»a.yaml]"}),
+    "a table twice": Mistake("routes", "version: 1", "version: 1\ninclude: [a.yaml, »./a.yaml]", "include[1]", "`./a.yaml` a second time", "", {"a.yaml": "version: 1"}),
+    "a route of another file": Mistake("routes", HIT, f"  »{HIT.strip()}\ninclude: [a.yaml]\n", "routes.hit", "`hit` a second time", "a.yaml:2: names must differ", {"a.yaml": "routes:\n  hit: {path: /other, reply: pixel}"}),
+    "a field set of another file": Mistake("routes", "field_sets:\n  ad:\n", "include: [a.yaml]\nfield_sets:\n  »ad:\n", "field_sets.ad", "`ad` a second time", "a.yaml:1: names must differ", {"a.yaml": "field_sets: {ad: {}}"}),
+    "a mistake in an included file": Mistake("routes", "version: 1", "version: 1\ninclude: [a.yaml]", "routes.a", "unknown field `repyl`", "did you mean `reply`?", {"a.yaml": "routes:\n  a:\n    path: /a\n    »repyl: pixel\n"}),
+    "no YAML in an included file": Mistake("routes", "version: 1", "version: 1\ninclude: [a.yaml]", "", "a tab; YAML wants spaces", "", {"a.yaml": "routes:\n»\ta: x\n"}),
+    "an empty included file": Mistake("routes", "version: 1", "version: 1\ninclude: [a.yaml]", "", "the file is empty", "", {"a.yaml": "»# to be written\n"}),
+    "a missing variable in an included file": Mistake("routes", "version: 1", "version: 1\ninclude: [a.yaml]", "routes.a.event", "`NO_SUCH` is not set", "", {"a.yaml": "routes: {a: {path: /a, reply: pixel, event: '»${NO_SUCH}'}}"}),
+    "an included path that overlaps": Mistake("routes", HIT, HIT.replace("/hit", "»/hit") + "include: [a.yaml]\n", "routes.hit.path", "overlaps route `a` (/hit/it)", "", {"a.yaml": "routes: {a: {path: /hit/it, reply: pixel}}"}),
+    "a default of an included file": Mistake("routes", "version: 1", "version: 1\ninclude: [a.yaml]", "defaults.methods", "at least one method", "", {"a.yaml": "defaults: {»methods: []}\nroutes: {a: {path: /a, reply: pixel}, b: {path: /b, reply: pixel}}"}),
+    # routes.yaml: paths and what a hit may say
+    "a parameter of unknown type": Mistake("routes", "/conv/{campaign}.gif", "»/conv/{campaign:int}.gif", "routes.conversion.path", "int"),
+    "a path without its slash": Mistake("routes", "/conv/{campaign}.gif", "»conv/{campaign}.gif", "routes.conversion.path", "begins with `/`"),
+    "a query in a path": Mistake("routes", "/conv/{campaign}.gif", "»/conv/{campaign}.gif?x=1", "routes.conversion.path", "no spaces"),
+    "a path that no client sends": Mistake("routes", "/go/spring", "»/go/../spring", "routes.spring.path", "no client sends `..`"),
+    "the tracker's own path": Mistake("routes", "/go/spring", "»/-/spring", "routes.spring.path", "the tracker's own"),
+    "two routes for one path": Mistake("routes", "/go/spring", "»/click/a/{b}", "routes.spring.path", "overlaps route `click`"),
+    "a parameter that is not there": Mistake("routes", "event: path.event", "event: »path.name", "routes.hit.event", "no parameter `name` in /hit/{event}", ""),
+    "an event name with a blank": Mistake("routes", "    event: click", '    event: »"a click"', "routes.spring.event", "an event name has"),
+    "an unknown field set": Mistake("routes", "use: [ad]\n    reply: pixel\n    dimensions", "use: [»ads]\n    reply: pixel\n    dimensions", "routes.video.use[0]", "unknown field set `ads`", "did you mean `ad`?"),
+    "an unknown source": Mistake("routes", "order: query.order", "order: »querry.order", "routes.conversion.dimensions.order", "is no source", "did you mean `query`?"),
+    "a personal header": Mistake("routes", "order: query.order", "order: »header.authorization", "routes.conversion.dimensions.order", "holds a full address or a secret"),
+    "a whole cookie header": Mistake("routes", "order: query.order", "order: »header.cookie", "routes.conversion.dimensions.order", "holds a full address or a secret", "`cookie.NAME`"),
+    "a cookie name with a blank": Mistake("routes", "order: query.order", 'order: »"cookie.my id"', "routes.conversion.dimensions.order", "is no cookie name"),
+    "a pointer without its slash": Mistake("routes", "order: query.order", "order: »body~order", "routes.conversion.dimensions.order", "is no source"),
+    "a body without a POST": Mistake("routes", "watch_ms: {from: query.watch_ms", "watch_ms: {from: »body.watch_ms", "routes.video.metrics.watch_ms.from", "takes no POST", "add `methods: [POST]`"),
+    "an unknown type": Mistake("routes", "as: vast_event", "as: »vast_evnt", "routes.video.dimensions.action.as", "`vast_event`", "did you mean `vast_event`?"),
+    "a number as dimension": Mistake("routes", "as: vast_event", "as: »integer", "routes.video.dimensions.action.as", "dimensions are text"),
+    "text as metric": Mistake("routes", "as: integer", "as: »host", "routes.video.metrics.watch_ms.as", "metrics are integer"),
+    "a broken pattern": Mistake("routes", "order: query.order", "order: {from: query.order, pattern: »'[a-z'}", "routes.conversion.dimensions.order.pattern", "is no regular expression"),
+    "a look behind": Mistake("routes", "order: query.order", "order: {from: query.order, pattern: »'(?<=a)b'}", "routes.conversion.dimensions.order.pattern", "is no regular expression"),
+    "a default for what is required": Mistake("routes", "order: query.order", "order: {from: query.order, default: none, required: »true}", "routes.conversion.dimensions.order.required", "never missing"),
+    "a constant and a source": Mistake("routes", "    dimensions: {campaign: {const: spring}}", "    dimensions: {»campaign: {const: spring, from: query.c}}", "routes.spring.dimensions.campaign", "either `from` or `const`"),
+    "neither constant nor source": Mistake("routes", "    dimensions: {campaign: {const: spring}}", "    dimensions: {»campaign: {lower: true}}", "routes.spring.dimensions.campaign", "either `from` or `const`"),
+    "a default that is none": Mistake("routes", "as: integer", "as: integer, default: »many", "routes.video.metrics.watch_ms.default", "`many` cannot be read as integer"),
+    "a length of nothing": Mistake("routes", "order: query.order", "order: {from: query.order, max_length: »0}", "routes.conversion.dimensions.order.max_length", "an integer of at least 1"),
+    "unknown as a word": Mistake("routes", "order: query.order", "order: {from: query.order, unknown: »none}", "routes.conversion.dimensions.order.unknown", "expected a list", "write [none]"),
+    "a unit for a number": Mistake("routes", "as: integer", "as: integer, unit: »cpm", "routes.video.metrics.watch_ms.unit", "only money has a unit"),
+    "a cost that is no money": Mistake("routes", "as: integer", "as: integer, cost: »true", "routes.video.metrics.watch_ms.cost", "only money is a cost"),
+    "a currency beside money": Mistake("routes", CONVERSION, f"  »{CONVERSION.strip()}, currency: query.cur", "routes.conversion", "dimension `currency` comes with the money fields"),
+    "a field twice": Mistake("routes", "    ack: power", "    properties: [»order]", "routes.conversion.properties[0]", "is a field of the event already"),
+    "an unknown transform": Mistake("routes", "    properties: all", "    preprocess: [»lower_name]", "routes.hit.preprocess[0]", "the transform `lower_name` is not installed", "did you mean `lower_names`?"),
+    # routes.yaml: what comes back, and to whom
+    "an open redirect": Mistake("routes", 'allow: [example.com, "*.shop.example"]', 'allow: [»"*"]', "routes.click.reply.redirect.allow[0]", "an open redirect", "signed_by"),
+    "an open redirect among others": Mistake("routes", 'allow: [example.com, "*.shop.example"]', 'allow: [example.com, »"*.*"]', "routes.click.reply.redirect.allow[1]", "an open redirect"),
+    "no hosts": Mistake("routes", 'query.url\n        allow: [example.com, "*.shop.example"]\n', "»query.url\n", "routes.click.reply.redirect.to", "which hosts?", "`signed_by`"),
+    "an URL for a host": Mistake("routes", "allow: [example.com,", "allow: [»https://example.com,", "routes.click.reply.redirect.allow[0]", "example.com"),
+    "an unknown key ring": Mistake("routes", "        add: {click_id: event.id}", "        signed_by: »clicks", "routes.click.reply.redirect.signed_by", "no key ring `clicks`", "signing_keys"),
+    "a script as destination": Mistake("routes", '"https://shop.example/spring"', '»"javascript:alert(1)"', "routes.spring.reply.redirect.to", "http(s) URL"),
+    "a macro in the host": Mistake("routes", '"https://shop.example/spring"', '»"https://{campaign}.example/"', "routes.spring.reply.redirect.to", "a macro in the host"),
+    "an unknown macro": Mistake("routes", '"https://shop.example/spring"', '»"https://shop.example/{campain}"', "routes.spring.reply.redirect.to", "is no dimension of the route", "did you mean `campaign`?"),
+    "something else to add": Mistake("routes", "click_id: event.id", "click_id: »event.di", "routes.click.reply.redirect.add.click_id", "is not event.id", "did you mean `event.id`?"),
+    "nobody's referrer policy": Mistake("routes", "        add: {click_id: event.id}", "        referrer_policy: »never", "routes.click.reply.redirect.referrer_policy", "expected `no-referrer`"),
+    "a redirect and a fixed reply": Mistake("routes", "    reply:\n      redirect:\n        to", "    »reply:\n      fixed: {body: ok}\n      redirect:\n        to", "routes.click.reply", "either `redirect` or `fixed`"),
+    "an empty long reply": Mistake("routes", "    reply: {redirect: {to: \"https://shop.example/spring\"}}", "    »reply: {}", "routes.spring.reply", "either `redirect` or `fixed`"),
+    "an error as a reply": Mistake("routes", "reply: no_content", "reply: {fixed: {status: »404}}", "routes.hit.reply.fixed.status", "an integer between 200 and 299"),
+    "a body of a 204": Mistake("routes", "reply: no_content", "reply: {fixed: {status: 204, body: »ok}}", "routes.hit.reply.fixed.body", "a 204 has no body"),
+    "the tracker's own header": Mistake("routes", "reply: no_content", "reply: {fixed: {headers: {Set-Cookie: »a=b}}}", "routes.hit.reply.fixed.headers.Set-Cookie", "is for the tracker to write"),
+    "a cached reply": Mistake("routes", "reply: no_content", "reply: {fixed: {headers: {Cache-Control: »max-age=60}}}", "routes.hit.reply.fixed.headers.Cache-Control", "never counted"),
+    "a header that splits": Mistake("routes", "reply: no_content", 'reply: {fixed: {headers: {X-A: »"a\\r\\nb: c"}}}', "routes.hit.reply.fixed.headers.X-A", "holds a control character"),
+    "a cookie of another prefix": Mistake("routes", "reply: no_content", "reply: no_content\n    cookie: {name: »tid}", "routes.hit.cookie.name", "`tid` is not `__Host-`"),
+    "a cookie for two years": Mistake("routes", "reply: no_content", "reply: no_content\n    cookie: {max_age_days: »730}", "routes.hit.cookie.max_age_days", "an integer between 1 and 400"),
+    "a strict cookie": Mistake("routes", "reply: no_content", "reply: no_content\n    cookie: {same_site: »strict}", "routes.hit.cookie.same_site", "expected `lax` or `none`"),
+    "true for a cookie": Mistake("routes", "reply: no_content", "reply: no_content\n    cookie: »true", "routes.hit.cookie", "expected a mapping"),
+    "a flag of one's own": Mistake("routes", "reply: no_content", "reply: no_content\n    flags: [»tset]", "routes.hit.flags[0]", "`test`", "did you mean `test`?"),
+    "a priority of one's own": Mistake("routes", "ack: power", "priority: »urgent", "routes.conversion.priority", "expected `high`, `low` or `normal`"),
+    "an access of one's own": Mistake("routes", "reply: no_content", "reply: no_content\n    access: »keys", "routes.hit.access", "expected `key` or `open`", "did you mean `key`?"),
+    "do not track, off": Mistake("routes", "gpc: anonymous", "dnt: »off", "defaults.privacy.dnt", "YAML reads `off` as false"),
+    "a status in octal": Mistake("routes", "reply: no_content", "reply: {fixed: {status: »0310}}", "routes.hit.reply.fixed.status", "YAML reads `0310` as the number 200"),
+    "a cookie's days as a time": Mistake("routes", "reply: no_content", "reply: no_content\n    cookie: {max_age_days: »1:30}", "routes.hit.cookie.max_age_days", "as the number 90"),
+    "on as a body": Mistake("routes", "reply: no_content", "reply: {fixed: {body: »on}}", "routes.hit.reply.fixed.body", "YAML reads `on` as true", 'quote it: "on"'),
+    "a key twice in a cookie": Mistake("routes", "reply: no_content", "reply: no_content\n    cookie: {into: device_id, »into: device_id}", "routes.hit.cookie", "`into` a second time"),
+    "a circle of aliases": Mistake("routes", "reply: no_content", "reply: &r {fixed: {headers: {a: »*r}}}", "routes.hit.reply.fixed.headers.a", "stands inside of what it names"),
 }
 
+SEEN_WHILE_TYPING = [
+    "unknown field at the root", "dash for underscore", "a limit at the root", "unknown field of a collector", "unknown field of a reply",
+    "unknown field in a flow mapping", "no path", "no type", "route name with a capital", "route name with a dash", "a number for text", "on", "no",
+    "a year", "a year as field", "text for a list", "text for a number", "a quoted number", "a broken number", "true for a number", "a mapping for text",
+    "a list for a mapping", "a section without its settings", "maybe", "a list in a list", "a version of the future", "a wrong word", "a word for a mapping",
+    "a word for a list", "off", "a small method", "a wrong lane", "too small", "too large", "negative", "a currency", "an environment",
+    "a header of nobody's proxy", "yes in quotes", "a short secret", "a key id with blanks", "an unknown option", "one table for a list", "an unknown type",
+    "a constant and a source", "neither constant nor source", "a length of nothing", "unknown as a word", "nobody's referrer policy",
+    "a redirect and a fixed reply", "an empty long reply", "an error as a reply", "a cookie of another prefix", "a cookie for two years",
+    "a strict cookie", "true for a cookie", "a flag of one's own", "a priority of one's own", "an access of one's own",
+]  # fmt: skip
+"""Mistakes that an editor shows by the JSON Schemas; see test_schemas.py."""
 
-def only_problem(mistake: Mistake, folder: Path) -> tuple[Problem, str, str]:
+
+def mutated() -> Iterator[tuple[str, dict[str, str]]]:
+    """Each mistake's name, and the files with it, by name: ``tracker.yaml``, ``routes.yaml`` and what is beside them."""
+    for name, mistake in MISTAKES.items():
+        files = {which: (CONFIG / which).read_text("utf-8") for which in ("tracker.yaml", "routes.yaml")}
+        which = f"{mistake.file}.yaml"
+        assert files[which].count(mistake.old) == 1, f"the built-in file has changed: {mistake.old!r}"
+        files[which] = files[which].replace(mistake.old, mistake.new)
+        files |= mistake.beside
+        yield name, {each: text.replace(MARK, "") for each, text in files.items()}
+
+
+MUTATED = dict(mutated())
+
+
+def only_problem(name: str, folder: Path) -> tuple[Problem, str, str]:
     """What ``load`` says about the one mistake, the place that was marked, and the whole text."""
-    text = (CONFIG / f"{mistake.file}.yaml").read_text("utf-8")
-    assert text.count(mistake.old) == 1, f"the built-in file has changed: {mistake.old!r}"
-    text = text.replace(mistake.old, mistake.new)
-    before, mark, after = text.partition("»")
-    assert mark
-    path = folder / f"{mistake.file}.yaml"
-    path.write_bytes((before + after).encode("utf-8"))
-    config, routes = (path, None) if mistake.file == "tracker" else (None, path)
+    mistake = MISTAKES[name]
+    for each, text in MUTATED[name].items():
+        (folder / each).write_bytes(text.encode("utf-8"))
     with pytest.raises(SettingsError) as caught:
-        load(config, routes, {}, {}, ())
+        load(folder / "tracker.yaml", folder / "routes.yaml", {}, {}, (routing.check, registry.check))
     assert len(caught.value.problems) == 1, str(caught.value)
-    place = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+    marked = {which: text for which, text in mistake.beside.items() if MARK in text}
+    if not marked:
+        which = f"{mistake.file}.yaml"
+        marked = {which: (CONFIG / which).read_text("utf-8").replace(mistake.old, mistake.new)}
+    ((which, text),) = marked.items()
+    before = text.partition(MARK)[0]
+    place = f"{folder / which}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     return caught.value.problems[0], place, str(caught.value)
 
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_is_refused_at_its_place(mistake: Mistake, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_refused_at_its_place(name: str, tmp_path: Path) -> None:
     """One problem, at the line and column of the mistake, naming the setting, saying what is wrong and how to repair it."""
-    problem, place, text = only_problem(mistake, tmp_path)
+    mistake = MISTAKES[name]
+    problem, place, text = only_problem(name, tmp_path)
     assert f"{problem.file}:{problem.line}:{problem.column}" == place
     if mistake.path or not problem.message.startswith("not YAML"):
         assert problem.path == mistake.path
@@ -168,8 +322,9 @@ def test_a_mistake_is_refused_at_its_place(mistake: Mistake, tmp_path: Path) -> 
 
 
 def test_there_are_many_mistakes() -> None:
-    """The list above is the promise: at least 60 files with one mistake each."""
+    """The list above is the promise: at least 60 files with one mistake each, no two of them the same."""
     assert len(MISTAKES) >= 60
+    assert len({tuple(files.items()) for files in MUTATED.values()}) == len(MISTAKES)
 
 
 def test_a_problem_reads_like_a_compilers(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ SHOWN = "***"
 
 _WORD = re.compile(r"passw|secret|token|credential|(?:private|api|access)[_-]?key", re.IGNORECASE)
 _RINGS = re.compile(r"\bsign\w{0,32}[_-]?keys?[\"']?[ ]*:", re.IGNORECASE)
+_COLLECTORS = re.compile(r"\bcollectors[\"']?[ ]*:")
 _NAMED = re.compile(rf"(?:{_WORD.pattern})[\w-]{{0,64}}[\"']?[ ]*:", re.IGNORECASE)
 _KEY = re.compile(r"[ ]*(?:- )?[\"']?[\w.-]{1,64}[\"']?[ ]*:(?=[ ]|$)")
 _KEPT = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}|[ ]+")
@@ -46,10 +47,13 @@ def told(text: str) -> str:
 
 def masked(lines: list[str], roots: Iterable[str]) -> list[str]:
     """The lines with stars for what may be a secret; ``roots`` are the names of the settings at the file's root."""
+    if not any(map(_RINGS.search, lines)) and not any(map(_COLLECTORS.search, lines)):
+        return lines
     another = re.compile(rf"[ ]*[\"']?(?:{'|'.join(map(re.escape, roots))})[\"']?[ ]*:")
     out: list[str] = []
     rings: float = -1  # in key rings: how far their key is indented; no line is indented less than -1
     value: float = -1  # the same for a single secret, whose text may go on in the lines below
+    collectors = False
     for line in lines:
         indent = len(line) - len(line.lstrip(" "))
         if line[indent : indent + 1] in ("", "#"):  # somebody's old key, commented out
@@ -65,7 +69,7 @@ def masked(lines: list[str], roots: Iterable[str]) -> list[str]:
         elif found := _RINGS.search(line):
             rings = indent if key and found.end() == key.end() else math.inf  # in braces: until the end of the file
             out.append(_stars(line, found.end()))
-        elif found := _NAMED.search(line):
+        elif (collectors := collectors or _COLLECTORS.search(line) is not None) and (found := _NAMED.search(line)):
             value = indent
             out.append(_stars(line, found.end()))
         else:
