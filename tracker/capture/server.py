@@ -34,6 +34,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from tracker import running
 from tracker.capture import app, watch
 from tracker.capture.current import Current
+from tracker.capture.proxy_protocol import ProxiedWorker, gunicorn_settings
 from tracker.capture.rings import Rings
 from tracker.settings.model import Limits, Settings
 from tracker.settings.problems import SettingsError
@@ -55,7 +56,7 @@ class Log(Logger):
         super().warning(msg, *args, **kwargs)
 
 
-class PortableWorker(ThreadWorker):
+class PortableWorker(ProxiedWorker):
     """gunicorn's gthread worker. Once it runs, no failure counts as a failed boot."""
 
     def init_process(self) -> None:
@@ -105,6 +106,7 @@ class Capture(BaseApplication):
             "post_fork": _newborn,
             "post_worker_init": self._ready,
             "worker_exit": self._leave,
+            **gunicorn_settings(tracker.clients),
         }.items():
             self.cfg.set(name, value)
 
