@@ -31,6 +31,7 @@ KEYS = {"CLICKS_K1": "7c1e0f9a53b84d6e2a90f417c8d35be6"}
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 
 
@@ -116,6 +117,8 @@ CASES: dict[str, list[Case]] = {
     ],
     "email": [
         Case("/e/open/c1/m1.gif?distinct_id=R7", "email_open", {"campaign": "c1", "message": "m1"}, more={"distinct_id": "R7", "context": None}),
+        # Gmail asks for the image when the person opens the mail (scientiamobile.com/what-is-google-image-proxy): no robot
+        Case("/e/open/c1/m1.gif?distinct_id=R7", "email_open", {"campaign": "c1", "message": "m1"}, headers={"user-agent": GMAIL}, more={"distinct_id": "R7", "context": {"user_agent": GMAIL}}),
         Case("/e/open/c1/m1.gif?distinct_id=R7", "email_open", {"campaign": "c1", "message": "m1"}, flags=("gpc",), headers={"sec-gpc": "1"}, more={"distinct_id": ""}),
         Case("/e/click/c1/m1?distinct_id=R7&link=2&url=https%3A%2F%2Fwww.shop.example%2F", "email_click", {"campaign": "c1", "message": "m1", "link": "2"},
              reply="https://www.shop.example/?click_id=id-0", more={"distinct_id": "R7"}),
