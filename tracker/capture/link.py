@@ -18,7 +18,7 @@ from falcon.util.uri import decode, parse_query_string
 from tracker import reasons
 from tracker.capture import redirect, signing, template
 from tracker.capture.jump import EVENT_IDS, compile_jump, macros
-from tracker.capture.plan import fields_of
+from tracker.capture.plan import dimension_names
 from tracker.capture.template import Tree
 from tracker.settings.model import LongReply, Redirect, Settings
 from tracker.settings.problems import listed, quoted, suggestion
@@ -89,7 +89,7 @@ def _find(settings: Settings, url: str) -> _Found:
         route=name,
         redirect=to,
         key=key,
-        dimensions=[*fields_of(route, settings.routes, "dimensions")],
+        dimensions=dimension_names(route, settings.routes),
         front=("" if path_only else parts.origin) + parts.path,
         path=path,
         raw_query=raw_query,

@@ -9,7 +9,6 @@ Rules
    writes it out, since only a browser knows which of those are valid.
 3. What is sent is the URL written anew from its parts, pure ASCII, always with a path: never the input.
 4. A destination that was percent-encoded once too often (ad servers do it) is decoded once more, then judged alike.
-5. A parameter that comes twice is refused: two readers could take two values.
 
 The grammar is a part of WHATWG's URL Standard on which RFC 3986, curl and browsers agree about the host.
 """
@@ -17,8 +16,8 @@ The grammar is a part of WHATWG's URL Standard on which RFC 3986, curl and brows
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from falcon.util.uri import decode
 
@@ -32,8 +31,8 @@ MAX_VERDICTS = 1024
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
-# WHATWG 3.5, "ends in a number": a browser takes such a host for an IPv4 address, whatever stands before.
-_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+# WHATWG 3.5, "ends in a number": a browser takes a host with such a last label for an IPv4 address.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # ASCII, or the long s (U+017F) would be an `s`.
 _URL = re.compile(r"(https?)://([^/?#]+)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.ASCII)
 _OVER_ENCODED = re.compile(r"https?%3a", re.IGNORECASE | re.ASCII)
@@ -59,12 +58,9 @@ class Destination(NamedTuple):
         """``https://shop.example``, with the port if it is not the scheme's own."""
         return f"{self.scheme}://{self.host}:{self.port}" if self.port else f"{self.scheme}://{self.host}"
 
-    def location(self, added: str = "") -> str:
-        """The URL as it is sent; ``added`` (``name=value&...``, already encoded) goes to the end of the query."""
-        query = self.query
-        if added:
-            query = f"{query}{'' if query.endswith(('?', '&')) else '&' if query else '?'}{added}"
-        return f"{self.origin}{self.path}{query}{self.fragment}"
+    def location(self) -> str:
+        """The URL as it is sent."""
+        return f"{self.origin}{self.path}{self.query}{self.fragment}"
 
 
 def read(text: str) -> Destination | None:
@@ -89,7 +85,9 @@ def parse(url: str) -> Destination | None:
     host_port = _authority(authority, scheme)
     if host_port is None:
         return None
-    destination = Destination(scheme, *host_port, _encode(path), _encode(query), _encode(fragment))
+    if _UNSAFE.search(url, parts.end(2)):
+        path, query, fragment = _encode(path), _encode(query), _encode(fragment)
+    destination = Destination(scheme, *host_port, path, query, fragment)
     return destination if len(destination.location()) <= MAX_URL_CHARS else None
 
 
@@ -101,7 +99,7 @@ def _authority(text: str, scheme: str) -> tuple[str, int] | None:
     host = host.lower()
     if len(host) > 253 or not _HOST.fullmatch(host):
         return None
-    if _NUMERIC.fullmatch(host) and not _IPV4.fullmatch(host):
+    if _is_number(host) and not _IPV4.fullmatch(host):
         return None
     if not colon:
         return host, 0
@@ -109,6 +107,11 @@ def _authority(text: str, scheme: str) -> tuple[str, int] | None:
         return None
     port = int(digits)
     return host, 0 if port == _DEFAULT_PORT[scheme] else port
+
+
+def _is_number(host: str) -> bool:
+    label = host[host.rfind(".") + 1 :]
+    return "0" <= label[0] <= "9" and _NUMBER.fullmatch(label) is not None
 
 
 def _encode(text: str) -> str:
@@ -128,7 +131,7 @@ class AllowList:
             found = _authority(entry[2:] if wild else entry, "http")
             if found is None or entry != entry.lower():
                 raise ValueError(f"`{entry}` is no host: lower case, `*.` only in front, IDN as `xn--...`, no scheme")
-            if wild and ("." not in found[0] or _NUMERIC.fullmatch(found[0])):
+            if wild and ("." not in found[0] or _is_number(found[0])):
                 raise ValueError(f"`{entry}` would allow strangers' hosts: name the domain below which all is yours")
             port = int(entry.partition(":")[2] or 0)
             (self._below if wild else self._exact).add((found[0], port))
@@ -155,35 +158,3 @@ class AllowList:
                     return True
                 label, _, suffix = suffix.partition(".")
         return False
-
-
-class Jump(NamedTuple):
-    """Where a route's hits are sent: to ``stored``, or where the parameter ``key`` says."""
-
-    stored: Destination | None
-    place: str
-    """``query`` or ``body``."""
-    key: str
-    allowed: AllowList
-    added: tuple[str, ...]
-    """Parameters that get the event's id, percent-encoded, each with its ``=``."""
-    otherwise: str
-    """Where a refused destination's person is sent; empty: nowhere."""
-
-    def location(self, query: Mapping[str, Any], body: Mapping[str, Any], event_id: str) -> str | None:
-        """The URL to send; None if it is refused. ``event_id`` is a valid id, which needs no encoding."""
-        destination = self.stored
-        if destination is None:
-            value = (query if self.place == "query" else body).get(self.key)
-            destination = judge(value, self.allowed)
-            if destination is None:
-                return None
-        return destination.location("&".join([name + event_id for name in self.added]))
-
-
-def judge(value: Any, allowed: AllowList) -> Destination | None:
-    """The destination that a parameter's value (text; a list if it came twice) names, if it may be gone to."""
-    if not isinstance(value, str):
-        return None
-    destination = read(value)
-    return destination if destination is not None and allowed.allows(destination.origin) else None
