@@ -100,11 +100,12 @@ def test_what_nobody_saw_is_never_billed(route: str, target: str, headers: dict[
     assert (person.flags, person.metrics) == ([], {"price_micros": 5_000_000, "cost_nanos": 5_000_000})
 
 
-def test_an_audit_price_that_is_required_is_missing() -> None:
-    """A test render is no impression of a route that must know its price."""
-    door = endpoint("reply: pixel, metrics: {price: {from: query.p, as: money, required: true}}")
-    event = event_of(door.answer(hit("/r/1?p=audit")))
-    assert (event.lane, event.reason, event.flags) == ("bad", "missing_field", ["audit"])
+def test_an_audit_price_that_is_required_is_not_missing() -> None:
+    """A test render is a good event without a price, whatever the route demands; an exchange's test gets its yes."""
+    door = endpoint("reply: no_content, access: open, metrics: {price: {from: query.p, as: money, required: true, cost: true}}")
+    found = door.answer(hit("/r/1?p=audit"))
+    assert (found.reply.fixed.status, event_of(found).lane, event_of(found).flags, event_of(found).metrics) == (204, "good", ["audit"], {})
+    assert event_of(door.answer(hit("/r/1"))).reason == "missing_field"
 
 
 def test_a_route_that_wants_a_key_says_that_nobody_proved_anything() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tracker.capture.extract import Parts, Read
+from tracker.capture.extract import WITHHELD, Parts, Read
 from tracker.capture.extract import compile_field as compile_any
 from tracker.capture.memo import MAX_CHARS, MAX_TEXTS, Memo
 from tracker.capture.properties import properties_of
@@ -47,13 +47,13 @@ def test_the_first_present_source_wins() -> None:
         ({"max_length": 2, "lower": True}, "ABC", "ab"), ({"max_length": 2, "default": "xyz"}, None, "xy"),
         ({"kind": "integer"}, "7", 7), ({"kind": "integer"}, "x", INVALID), ({"kind": "integer", "default": "5"}, None, 5),
         ({"kind": "integer", "default": "5"}, "x", INVALID), ({"kind": "integer", "max_length": 1}, "77", 77),
-        ({"kind": "money"}, "2.50", 2_500_000), ({"kind": "money"}, "-1", None), ({"kind": "money"}, "-3", INVALID), ({"kind": "money"}, "AUDIT", None), ({"kind": "money", "default": "1"}, "audit", 1_000_000),
+        ({"kind": "money"}, "2.50", 2_500_000), ({"kind": "money"}, "-1", None), ({"kind": "money"}, "-3", INVALID), ({"kind": "money"}, "AUDIT", WITHHELD), ({"kind": "money", "default": "1"}, "audit", WITHHELD), ({"kind": "money", "required": True}, "Audit", WITHHELD),
         ({}, "-2", None), ({"unknown": ()}, "-2", "-2"), ({"unknown": ("n/a",)}, "n/a", None), ({"kind": "integer"}, "-1", None), ({"kind": "integer", "unknown": ()}, "-1", -1),
         ({"kind": "host", "unknown": ("none",)}, "none", None), ({"kind": "host"}, "none", "none"), ({"required": True}, "-1", MISSING),
         ({"pattern": "[a-z]+"}, "abc", "abc"), ({"pattern": "[a-z]+"}, "abc1", INVALID), ({"pattern": "[a-z]+", "lower": True}, "ABC", "abc"), ({"pattern": "a|b"}, "ab", INVALID),
         ({"kind": "boolean"}, "YES", "true"), ({"kind": "boolean"}, "maybe", INVALID), ({"kind": "time"}, "2026-11-20T10:00:00+01:00", "2026-11-20T09:00:00.000Z"),
         ({"kind": "url"}, "HTTPS://Shop.example", "https://shop.example/"), ({"kind": "url", "max_length": 10}, "https://shop.example/x", "https://sh"), ({"kind": "url"}, "javascript:x", INVALID),
-        ({"kind": "language"}, "de-ch;q=0.8, en", "de-CH"), ({"kind": "macro"}, "a%2520b", "a b"), ({"kind": "list"}, "a, b%2Cc,,-1", "a,b%2Cc"), ({"kind": "list"}, "-1", None),
+        ({"kind": "language"}, "de-ch;q=0.8, en", "de-CH"), ({"kind": "macro"}, "a%2520b", "a b"), ({"kind": "macro"}, "a%250Ab", "a\ufffdb"), ({}, "{{ad.id}}", None), ({}, "__CAMPAIGN_ID__", None), ({}, "__init__", "__init__"), ({"kind": "list"}, "a, b%2Cc,,-1", "a,b%2Cc"), ({"kind": "list"}, "-1", None),
         ({"kind": "list"}, ",-2,", None), ({"kind": "money"}, "${AUCTION_PRICE}", None),
         ({"kind": "money", "required": True}, "${AUCTION_PRICE}", MISSING), ({"kind": "number"}, "1e3", 1000.0),
         ({"kind": "host"}, "https://A.example/x", "a.example"), ({"kind": "host", "max_length": 3}, "https://A.example/x", "a.e"), ({"kind": "host"}, "!", INVALID),

@@ -146,7 +146,8 @@ class Endpoint:
             if value is None:
                 continue
             if isinstance(value, Trouble):
-                trouble, field = trouble or value.reason, field or name
+                if value.reason and not trouble:
+                    trouble, field = value.reason, name
                 continue
             metrics[key] = value
             if currency:
@@ -156,7 +157,7 @@ class Endpoint:
                 if cost <= MAX_INTEGER:
                     metrics["cost_nanos"] = cost
                 else:
-                    trouble, field = trouble or reasons.INVALID_FIELD, field or name
+                    trouble, field = (trouble, field) if trouble else (reasons.INVALID_FIELD, name)
 
         agent, agent_flags = self._agents[header("user-agent") or ""]
         referer, referer_flags = self._header_texts[header("referer") or ""]

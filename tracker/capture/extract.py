@@ -7,7 +7,8 @@ Rules
    (``text.settle``), and the next source is asked.
 3. Of a parameter that came more than once the first value is taken, and the event is flagged; ``as: list`` takes all.
 4. A header is not the tag's promise: as host, URL or language, one that names none (``about:blank``) counts as absent.
-5. A dimension is cut at its limit after it was read; a price of ``AUDIT`` counts as absent and is flagged.
+5. A dimension is cut at its limit after it was read. A price of ``AUDIT`` is there, but has no value (``WITHHELD``): it
+   is neither missing nor wrong, no default stands in for it, and the event is flagged.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from tracker.capture.body import at_pointer
 from tracker.capture.cookie import cookie_value
 from tracker.capture.memo import Memo
 from tracker.capture.pattern import compile_pattern
-from tracker.capture.text import MACRO_STARTS, fit, from_bytes_text, mark, settle
-from tracker.capture.values import DIMENSION, INVALID, MISSING, Convert, Trouble, Value, is_audit, written
+from tracker.capture.text import MACRO_STARTS, REPLACEMENT, fit, from_bytes_text, mark, settle
+from tracker.capture.values import INVALID, MISSING, Convert, Trouble, Value, is_audit, written
 from tracker.settings.model import Field
 
 Parts = tuple[Sequence[str], Mapping[str, Any], Callable[[str], str | None], Mapping[str, Any], list[str]]
@@ -42,6 +43,10 @@ Get = Callable[[Parts], Any]
 Interpret = Callable[[Any, list[str]], Found]
 """From what a source holds to the field's value; the flags are the event's."""
 
+WITHHELD: Final = Trouble("")
+"""No value, and nothing wrong."""
+NUMBERS: Final = frozenset({"integer", "number", "money"})
+"""Types that only metrics have."""
 PLACES: Final = ("path", "query", "header", "cookie", "body")
 MAX_RAW_CHARS = 65_536
 """Longest text that a type other than ``text`` looks at."""
@@ -107,7 +112,7 @@ def compile_source(
 
 def fixed(field: Field, text: str, max_text_chars: int, converts: Mapping[str, Convert]) -> Value | Trouble:
     """A ``const`` or ``default`` as the field reads it."""
-    value = _finisher(field, field.max_length or max_text_chars, converts.get(field.as_))(text, [])
+    value = _finisher(field, field.max_length or max_text_chars, converts.get(field.as_))[0](text, [])
     return INVALID if value is None else value
 
 
@@ -116,7 +121,7 @@ def _interpreter(field: Field, max_text_chars: int, converts: Mapping[str, Conve
     starts = MACRO_STARTS + "".join(text[:1] for text in unknown)
     limit = field.max_length or max_text_chars
     convert = converts.get(field.as_)
-    finish = _finisher(field, limit, convert)
+    finish, shape = _finisher(field, limit, convert)
     several = field.as_ == "list"
     if convert is None or field.as_ in ("macro", "list"):
         cut = limit if convert is None else MAX_RAW_CHARS
@@ -126,51 +131,56 @@ def _interpreter(field: Field, max_text_chars: int, converts: Mapping[str, Conve
             if several and type(raw) is list:
                 raw = ",".join(raw)
             # PERF: text with which ``settle`` would do nothing; nearly all is.
-            if (
-                type(raw) is str and raw and raw.isascii() and raw.isprintable()
-                and raw[0] not in starts and len(raw) <= cut
-            ):  # fmt: skip
+            if (type(raw) is str and raw and raw.isascii() and raw.isprintable()
+                    and raw[0] not in starts and len(raw) <= cut):  # fmt: skip
                 return raw if plain else finish(raw, flags)
             text = settle(raw, cut, flags, unknown)
             return text if text is None or plain else finish(text, flags)
 
         return from_text
 
-    guarded = [text for text in unknown if convert(text) is not INVALID]
-    quick: Convert = convert if not guarded else lambda text: INVALID if text in unknown else convert(text)
-    done = converts is not DIMENSION  # a number needs no cutting and matches no pattern
+    refuses = [text for text in unknown if convert(text) is not INVALID]
+    quick: Convert = convert if not refuses else lambda text: INVALID if text in unknown else convert(text)
 
     def typed(raw: Any, flags: list[str]) -> Found:
         if type(raw) is str:
             value = quick(raw)
             if value is not INVALID:  # PERF: no type takes what ``settle`` would clean away
-                return value if done else finish(raw, flags)
+                return value if shape is None else shape(value, flags)
         text = settle(raw, MAX_RAW_CHARS, flags, unknown)
         return None if text is None else finish(text, flags)
 
     return typed
 
 
-def _finisher(field: Field, limit: int, convert: Convert | None) -> Interpret:
-    """The last step: settled text as the field's type, in its case, of its form, within its length."""
+def _finisher(field: Field, limit: int, convert: Convert | None) -> tuple[Interpret, Interpret | None]:
+    """The last steps: settled text as the field's type and in its shape; and, for what is of its type already, the
+    shape alone: its case, length and pattern. None: a number has none.
+    """
     matches = compile_pattern(field.pattern) if field.pattern is not None else None
 
-    def finish(text: str, flags: list[str]) -> Found:
-        value: Value | Trouble = text
-        if convert is not None:
-            value = convert(text)
-            if value is INVALID and field.as_ == "money" and is_audit(text):
-                mark(flags, reasons.AUDIT)
-                return None
+    def shape(value: Any, flags: list[str]) -> Found:
         if not isinstance(value, str):
-            return value
+            return value  # type: ignore[no-any-return]  # a number, or a Trouble
         if not value:
             mark(flags, reasons.UNKNOWN_VALUE)
             return None
+        if REPLACEMENT in value:  # decoded once more, it had what no log can hold
+            mark(flags, reasons.CLEANED)
         value = fit(value.lower() if field.lower else value, limit, flags)
         return INVALID if matches is not None and not matches(value) else value
 
-    return finish
+    if convert is None:
+        return shape, shape
+
+    def finish(text: str, flags: list[str]) -> Found:
+        value = convert(text)
+        if value is INVALID and field.as_ == "money" and is_audit(text):
+            mark(flags, reasons.AUDIT)
+            return WITHHELD
+        return shape(value, flags)
+
+    return finish, None if field.as_ in NUMBERS else shape
 
 
 def _constant(value: Value | Trouble) -> Read:

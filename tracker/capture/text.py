@@ -21,16 +21,17 @@ from falcon.util.uri import decode
 from tracker import reasons
 
 REPLACEMENT = "\ufffd"
-MACRO_STARTS = "$[{%"
+MACRO_STARTS = "$[{%_"
 """First characters of a macro. The empty text is ``in`` it as well, which sends both to ``settle``."""
 
 # C0, DEL, C1 (ANSI escapes begin there), the two separators that JavaScript and many log readers take for newlines,
 # and halves of surrogate pairs, which no UTF-8 encoder takes.
 _POISON = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# OpenRTB 2.6 4.4 `${AUCTION_PRICE:B64}`, VAST 4.3 6 `[CACHEBUSTING]`, Google `%%SITE%%`, Revive `{random}`.
+# OpenRTB 2.6 4.4 `${AUCTION_PRICE:B64}`, VAST 4.3 6 `[CACHEBUSTING]`, Google `%%SITE%%`, Revive `{random}`, Meta
+# `{{ad.id}}`, TikTok `__CAMPAIGN_ID__`.
 _NAME = r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}"
-_MACRO = re.compile(rf"\$\{{{_NAME}\}}|\[{_NAME}\]|%%{_NAME}%%|\{{{_NAME}\}}")
+_MACRO = re.compile(rf"\$\{{{_NAME}\}}|\[{_NAME}\]|%%{_NAME}%%|\{{{_NAME}\}}|\{{\{{{_NAME}\}}\}}|__[A-Z0-9_]{{1,64}}__")
 # `%%CACHEBUSTER%%` in a URL has `%CA` in it, which decodes to junk.
 _RAW_PERCENT_MACRO = re.compile(rf"(?<==)%%({_NAME})%%(?=&|$)")
 
