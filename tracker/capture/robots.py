@@ -21,11 +21,11 @@ import re
 MAX_CHARS = 1024
 """What of a user agent is looked at."""
 
-# `bot` ends a word (Googlebot, bot.html, Slackbot-LinkExpanding; not Botim), and is not that of a CUBOT or an iRobot.
+# `bot` ends a word (Googlebot, bot.html, Slackbot-LinkExpanding; not Botim), and not that of CUBOT, iRobot or Talbots.
 _WORDS = re.compile(
-    r"(?<!cu)(?<!iro)bots?(?![a-z])"
+    r"(?<!cu)(?<!iro)(?<!tal)bots?(?![a-z])"
     r"|crawler|crawling|crawl[@/_-]|[@/_.+-]crawl"
-    r"|spiders?(?![a-z])|(?<!sky)scraper|scraping|slurp|archiver|fetcher|unfurl|opengraph|validator"
+    r"|spiders?(?![a-z])|(?<!sky)scraper|scraping|scrapy|slurp|archiver|fetcher|unfurl|opengraph|validator"
     r"|(?:link|url|uri|web|page|site|bing|google|microsoft)[ _-]?preview|preview(?:/|bot| service)"
     r"|(?<![a-z])(?:link|url|uri|web|site|server|security|vulnerability|malware|virus|threat|content|mail|dns|port|ad)"
     r"[ _.-]?scan(?:ner|ning)?(?![a-z])|[/ .-]scanning"
@@ -58,15 +58,15 @@ _NAMES = (
     "manus-user", "mistralai-user", "omgili", "perplexity-user", "perplexityuser", "webzio",
     # link previews, feeds
     "(mastodon/", "akkoma ", "cardyb", "embedly", "feedburner", "feedly/", "flipboardproxy", "flipboardrss",
-    "friendica", "iframely", "kakaotalk-scrap", "lemmy/", "metainspector", "metauri", "misskey/", "nuzzel", "onebox",
-    "page2rss", "pleroma ", "slack-imgproxy", "steamchaturllookup", "superfeedr", "vkshare",
+    "friendica", "googlemessages/", "iframely", "kakaotalk-scrap", "lemmy/", "metainspector", "metauri", "misskey/",
+    "nuzzel", "onebox", "page2rss", "pleroma ", "slack-imgproxy", "steamchaturllookup", "superfeedr", "vkshare",
     # scanners of links in mail, of sites, of the whole net
-    "acunetix", "asnriskscorer", "barracuda", "blockaid", "censys", "cloudflare-ssldetector", "cookiehub",
-    "detectify", "dirbuster", "expanse, a palo", "hardenize", "http banner detection", "internetmeasurement",
-    "l9explore", "l9tcpid", "masscan", "mimecast", "nessus", "netcraft", "netsystemsresearch", "nikto",
-    "nmap scripting", "nuclei - ", "openvas", "paloaltonetworks", "proofpoint", "qualys", "shodan", "sitelock",
-    "sqlmap", "ssllabs", "sucuri", "twinwave", "unshorten", "urlscan", "virustotal", "whatweb", "wheregoes", "wpscan",
-    "zgrab", "zmeu",
+    "acunetix", "asnriskscorer", "barracuda", "blockaid", "censys", "cloudflare-ssldetector", "cookiehub", "detectify",
+    "dirbuster", "expanse, a palo", "hardenize", "http banner detection", "internetmeasurement", "l9explore",
+    "l9tcpid", "masscan", "mimecast", "nessus", "netcraft", "netsystemsresearch", "nikto", "nmap scripting",
+    "nuclei - ", "openvas", "paloaltonetworks", "proofpoint", "qualys", "safelinks", "shodan", "sitelock", "sqlmap",
+    "ssllabs", "sucuri", "twinwave", "unshorten", "urldefense", "urlscan", "virustotal", "whatweb", "wheregoes",
+    "wpscan", "zgrab", "zmeu",
     # monitors, and programs that only test
     "alertsite", "appinsights", "blackbox exporter", "catchpoint", "check_http", "checkly", "cloudflare-alwaysonline",
     "cloudflare-prefetch", "cloudflare-traffic-manager", "datadog agent", "datadogsynthetics", "dotcom-monitor",
