@@ -99,8 +99,8 @@ class Watch:
         try:
             self._take(settings)
         except Exception as error:  # a plugin's transform may raise anything
-            log.error("version %s of the settings does not compile here, version %s stays: %s: %s", settings.version,
-                      self._current.version, type(error).__name__, error)  # fmt: skip
+            log.error("version %s of the settings does not compile here, version %s stays: %s", settings.version,
+                      self._current.version, error, exc_info=True)  # fmt: skip
             return False
         self._current = settings
         return True
