@@ -301,6 +301,19 @@ def plugin_page() -> str:
     return "\n".join(lines)
 
 
+def transforms_page() -> str:
+    """Transforms of `preprocess:`."""
+    module = importlib.import_module("tracker.capture.preprocess")
+    lines = ["# Transforms", "", module_text(module.__name__), "", "## Built in", ""]
+    for point in sorted(entry_points(group=module.GROUP), key=lambda each: each.name):
+        lines += [f"`{point.name}`", f": {inspect.cleandoc(point.load().__doc__ or '')}", ""]
+    lines += ["## Incoming", "", fields.summary(module.Incoming), ""]
+    for row in fields.rows(module.Incoming):
+        lines += entry(row.name, [row.kind], row.help)
+    lines += ["Where a table lists them: [Write a routing table](../../howto/routes.md#transforms)."]
+    return "\n".join(lines)
+
+
 # --- reading modules ---------------------------------------------------------------------------------------------
 
 
@@ -343,6 +356,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "journal": journal_page,
     "collectors": collectors_page,
     "plugin": plugin_page,
+    "transforms": transforms_page,
 }
 
 
