@@ -308,8 +308,9 @@ def transforms_page() -> str:
     for point in sorted(entry_points(group=module.GROUP), key=lambda each: each.name):
         lines += [f"`{point.name}`", f": {inspect.cleandoc(point.load().__doc__ or '')}", ""]
     lines += ["## Incoming", "", fields.summary(module.Incoming), ""]
-    for row in fields.rows(module.Incoming):
-        lines += entry(row.name, [row.kind], row.help)
+    told = fields.docstrings(module.Incoming)
+    for field, kind in inspect.get_annotations(module.Incoming).items():
+        lines += [f"`{field}`", f": {kind}", "", f"  {told[field]}", ""]
     lines += ["Where a table lists them: [Write a routing table](../../howto/routes.md#transforms)."]
     return "\n".join(lines)
 
