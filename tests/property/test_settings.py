@@ -243,7 +243,7 @@ def _tree(raw: bytes, loader: Any) -> tuple[tree.Dictionary | None, list[tuple[A
     findings = Findings()
     before, source._LOADER = source._LOADER, loader
     try:
-        root, _ = source.parse(raw, dict(os.environ), findings)
+        root = source.parse(raw, dict(os.environ), findings).root
     finally:
         source._LOADER = before
     return root, [each.path for each in findings.found]

@@ -140,6 +140,70 @@ def test_semantic_problems_are_found_as_serve_would() -> None:
     assert not Path("var").exists()
 
 
+DOUBTFUL = "version: 1\ncollectors: {a: {type: log, lanes: [bad]}}\n"
+
+
+def test_a_warning_is_said_and_refuses_nothing_unless_that_is_wanted() -> None:
+    """On standard error, at its place; with --strict the code is 78, and nothing says OK."""
+    Path("c.yaml").write_text(DOUBTFUL)
+    result = run("check", "--config", "c.yaml")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("OK: ")
+    assert result.stderr.startswith("c.yaml:2:1: warning: collectors: no collector takes good events")
+    result = run("check", "--config", "c.yaml", "--strict")
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert result.stderr.endswith("1 warning; with --strict nothing would be started.\n")
+    assert run("check", "--strict").exit_code == 0
+
+
+def test_serve_and_capture_say_warnings_at_their_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is started; a child, which starts from a dump, does not repeat them."""
+    from tracker.capture import server
+
+    def ends_at_once(_settings: Any, listener: socket.socket, *_: Any, **__: Any) -> int:
+        listener.close()
+        return 0
+
+    Path("c.yaml").write_text(DOUBTFUL)
+    monkeypatch.setattr(supervisor, "serve", ends_at_once)
+    monkeypatch.setattr(server, "run", ends_at_once)
+    for name in ("serve", "capture"):
+        result = run(name, "--config", "c.yaml", "--bind", "127.0.0.1:0")
+        assert result.exit_code == 0
+        assert result.stderr.count("c.yaml:2:1: warning: collectors: ") == 1
+    Path("dump").write_bytes(load.dump(load.load(Path("c.yaml"), None, {}, {}, ())))
+    assert "warning" not in run("capture", "--settings", "dump", "--bind", "127.0.0.1:0").stderr
+
+
+def test_the_outcome_of_a_check_is_json_for_programs() -> None:
+    """Errors and warnings alike, each with its place; the exit code says the same as `ok`."""
+    Path("c.yaml").write_text(DOUBTFUL)
+    result = run("check", "--config", "c.yaml", "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, result.stderr, told["ok"], told["routes"], told["collectors"]) == (0, "", True, 6, 1)
+    (problem,) = told["problems"]
+    assert problem | {"message": "", "hint": ""} == {
+        "file": "c.yaml", "line": 2, "column": 1, "path": "collectors", "message": "", "hint": "", "severity": "warning",
+    }  # fmt: skip
+    result = run("check", "--config", "c.yaml", "--json", "--strict")
+    assert (result.exit_code, json.loads(result.stdout)["ok"]) == (78, False)
+    result = run("check", "--config", "c.yaml", "--json", "--workers", "many", env={"TRACKER_BNID": "x"})
+    told = json.loads(result.stdout)
+    assert (result.exit_code, result.stderr, told["ok"], told["version"]) == (78, "", False, None)
+    assert [(each["file"], each["line"], each["path"], each["severity"]) for each in told["problems"]] == [
+        ("environment", 0, "TRACKER_BNID", "error"), ("flag", 0, "--workers", "error"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["tracker", "routes"])
+def test_check_prints_the_schema_of_a_file(name: str) -> None:
+    """To lie beside a copy of the file, whose first line names it; settings that are wrong do not matter."""
+    result = run("check", "--schema", name, env={"TRACKER_BIND": "x"})
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert result.stdout_bytes == (Path(load.__file__).parents[1] / "config" / f"{name}.schema.json").read_bytes()
+
+
 def test_flags_win_over_the_environment(journal: Journal) -> None:
     """TRACKER_DATA_DIR names one folder, --data-dir another."""
     journal.stream().add()

@@ -1,4 +1,4 @@
-"""One mistake at a time in the built-in files: refused, with file, line, column, the setting's name and a way out."""
+"""One mistake at a time in two right files: refused, with file, line, column, the setting's name and a way out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,89 @@ from tracker.delivery import registry
 from tracker.settings.load import load
 from tracker.settings.problems import Problem, SettingsError
 
-CONFIG = Path(__file__).parents[2] / "config"
 MARK = "»"
+
+# The files that the mistakes are made in: the built-in ones as they once were, so that a change of those breaks nothing.
+RIGHT = {
+    "tracker.yaml": """\
+# yaml-language-server: $schema=tracker.schema.json
+# Settings of the tracker. Later wins: this file, then TRACKER_... variables, then flags.
+# Checked by `tracker check`. Every setting, with its default: docs/reference/settings.
+version: 1
+bind: 127.0.0.1:8000
+data_dir: var
+collectors:
+  log:                        # good events, one JSON line each: var/log/events.ndjson
+    type: log
+    events: ["*"]
+  bad:                        # hits that could not become a proper event, with the reason
+    type: log
+    lanes: [bad]
+    options: {file: bad.ndjson}
+""",
+    "routes.yaml": """\
+# yaml-language-server: $schema=routes.schema.json
+# The routing table: which paths are tracked, what a hit means, what comes back.
+# Checked by `tracker check`.
+version: 1
+defaults:                                   # a route overrides what it names
+  methods: [GET, HEAD]
+  ack: process                              # power: also survives a power cut
+  properties: none                          # none | all | [names]
+  privacy: {ip: truncate, gpc: anonymous}
+field_sets:
+  ad:
+    dimensions:
+      campaign: path.campaign
+      creative: path.creative
+      site: {from: [query.site, header.referer], as: host}   # first present wins
+routes:                                     # keyed by name: order never matters, overlap is an error
+  impression:                               # the event's name too, unless `event:` says otherwise
+    path: /imp/{campaign}/{creative}.gif
+    use: [ad]
+    reply: pixel
+    metrics:
+      price: {from: query.price, as: money, unit: cpm, currency: USD, cost: true}
+  click:
+    path: /click/{campaign}/{creative}
+    use: [ad]
+    reply:
+      redirect:
+        to: query.url
+        allow: [example.com, "*.shop.example"]
+        add: {click_id: event.id}
+        otherwise: https://example.com/     # omit for a 400
+  spring:                                   # a stored destination
+    path: /go/spring
+    event: click
+    reply: {redirect: {to: "https://shop.example/spring"}}
+    dimensions: {campaign: {const: spring}}
+  conversion:
+    path: /conv/{campaign}.gif
+    methods: [GET, POST]
+    reply: pixel
+    ack: power
+    dimensions: {campaign: path.campaign, order: query.order, click: query.click_id}
+    metrics:
+      value: {from: query.value, as: money, unit: each, currency: USD}
+  video:
+    path: /video/{campaign}/{creative}/{action}.gif
+    use: [ad]
+    reply: pixel
+    dimensions: {action: {from: path.action, as: vast_event}}
+    metrics: {watch_ms: {from: query.watch_ms, as: integer}}
+  hit:
+    path: /hit/{event}
+    methods: [POST]
+    event: path.event
+    reply: no_content
+    properties: all
+""",
+}  # fmt: skip
 
 
 class Mistake(NamedTuple):
-    """``old`` becomes ``new`` in a built-in file; ``new`` holds ``»`` where the problem must be located.
+    """``old`` becomes ``new`` in one of the right files; ``new`` holds ``»`` where the problem must be located.
 
     ``beside`` are further files in the folder, by name; if one of them holds the ``»``, that is where.
     """
@@ -275,9 +352,9 @@ SEEN_WHILE_TYPING = [
 def mutated() -> Iterator[tuple[str, dict[str, str]]]:
     """Each mistake's name, and the files with it, by name: ``tracker.yaml``, ``routes.yaml`` and what is beside them."""
     for name, mistake in MISTAKES.items():
-        files = {which: (CONFIG / which).read_text("utf-8") for which in ("tracker.yaml", "routes.yaml")}
+        files = dict(RIGHT)
         which = f"{mistake.file}.yaml"
-        assert files[which].count(mistake.old) == 1, f"the built-in file has changed: {mistake.old!r}"
+        assert files[which].count(mistake.old) == 1, f"not there, or twice: {mistake.old!r}"
         files[which] = files[which].replace(mistake.old, mistake.new)
         files |= mistake.beside
         yield name, {each: text.replace(MARK, "") for each, text in files.items()}
@@ -297,7 +374,7 @@ def only_problem(name: str, folder: Path) -> tuple[Problem, str, str]:
     marked = {which: text for which, text in mistake.beside.items() if MARK in text}
     if not marked:
         which = f"{mistake.file}.yaml"
-        marked = {which: (CONFIG / which).read_text("utf-8").replace(mistake.old, mistake.new)}
+        marked = {which: RIGHT[which].replace(mistake.old, mistake.new)}
     ((which, text),) = marked.items()
     before = text.partition(MARK)[0]
     place = f"{folder / which}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
@@ -319,6 +396,13 @@ def test_a_mistake_is_refused_at_its_place(name: str, tmp_path: Path) -> None:
     assert excerpt.startswith(f"{problem.line:5d} | ")
     assert caret.index("^") - len("      | ") <= 100
     assert count == "1 problem; nothing was started."
+
+
+def test_without_the_mistake_the_files_are_right(tmp_path: Path) -> None:
+    """So each problem is the mistake's."""
+    for name, text in RIGHT.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    assert load(tmp_path / "tracker.yaml", tmp_path / "routes.yaml", {}, {}, (routing.check, registry.check)).warnings == ()
 
 
 def test_there_are_many_mistakes() -> None:

@@ -51,15 +51,10 @@ type_of: Callable[[Any], inspect.Type] = cache(inspect.type_info)
 
 def _decode(kind: inspect.Type, node: Node, path: Path, at: Mark | None, findings: Findings) -> Any:
     """``at``: where the value's key stands, or the value itself if it has none."""
-    if isinstance(node, Scalar) and is_secret(path):
-        node = _hidden(kind, node)
+    if isinstance(node, Scalar) and not isinstance(kind, inspect.AnyType) and is_secret(path):
+        # No message can tell it: of a value that will be refused, there is not even the value.
+        node = node._replace(text=told(node.text), substituted=True, value=node.value if node.word == "str" else SHOWN)
     return _shown(kind, node, path, at, findings)
-
-
-def _hidden(kind: inspect.Type, node: Scalar) -> Scalar:
-    """The scalar in a form that no message can tell: of a value that will be refused, not even the value."""
-    refused = node.word != "str" and not isinstance(kind, inspect.AnyType)
-    return node._replace(text=told(node.text), substituted=True, value=SHOWN if refused else node.value)
 
 
 def _shown(kind: inspect.Type, node: Node, path: Path, at: Mark | None, findings: Findings) -> Any:
@@ -243,6 +238,8 @@ def _number(
 
 def _any(node: Node, path: Path, at: Mark | None, findings: Findings) -> Any:
     """Plain data of any shape that JSON can hold exactly."""
+    if isinstance(node, Scalar) and is_secret(path):
+        node = node._replace(text=told(node.text), substituted=True)
     match node:
         case Dictionary():
             for name, (mark, _) in node.entries.items():

@@ -17,7 +17,7 @@ import msgspec
 
 from tracker.settings import problems, source, tree
 from tracker.settings.decode import decode, decode_at
-from tracker.settings.masked import masked
+from tracker.settings.masked import above, masked
 from tracker.settings.model import Routes, Tracker
 from tracker.settings.overrides import Overrides
 from tracker.settings.problems import Enough, Fault, Findings, Problem, Severity, dotted
@@ -35,8 +35,10 @@ class Unopened(Exception):
 class File:
     """A file's tree and what is wrong with it."""
 
-    def __init__(self, path: Path, name: str, raw: bytes, environ: Mapping[str, str]) -> None:
-        """``name`` is the file as the person knows it; ``raw`` are its bytes."""
+    def __init__(
+        self, path: Path, name: str, raw: bytes, environ: Mapping[str, str], max_values: int = source.MAX_VALUES
+    ) -> None:
+        """``name``: as the person knows it; ``raw``: its bytes; ``max_values``: how many are left for it."""
         self.path = path
         self.name = name
         self.size = len(raw)
@@ -44,7 +46,7 @@ class File:
         self.more = False
         """The search was given up: there may be more problems."""
         findings = Findings()
-        self._root, self._lines = source.parse(raw, environ, findings)
+        self._root, self._lines, self.values = source.parse(raw, environ, findings, max_values)
         self._take(findings)
 
     def settings(self, model: type[T], overrides: Overrides | None) -> T | None:
@@ -119,6 +121,7 @@ class File:
         self, mark: problems.Mark | None, path: problems.Path, message: str, hint: str, severity: Severity = "error"
     ) -> Problem:
         line, column = mark or (0, 0)
+        path = above(path)
         excerpt = self._shown[line - 1] if 0 < line <= len(self._lines) else ""
         return Problem(self.name, line, column, dotted(path), message, hint, excerpt, severity)
 

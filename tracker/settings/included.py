@@ -5,7 +5,7 @@ Rules
    files; so no two files may give one name to a route or to a field set.
 2. A path is relative to the file it stands in. Where there is no such file, ``presets/NAME.yaml`` is the built-in one.
 3. A file counts once, however many others include it; a file that includes itself, by whatever way, is a mistake.
-4. At most 64 files and 4 MiB in all: a table is checked within a second or two.
+4. At most 64 files, 2 MiB and 200,000 keys and values in all: a table is checked within a second or two.
 5. A fault is told where it is written: in the file that has the route, and at ``defaults`` if the route says nothing.
 """
 
@@ -23,9 +23,10 @@ from tracker.settings.file import BUILT_IN, File, Unopened, read
 from tracker.settings.filled import SHARED, fill_all
 from tracker.settings.model import FieldSet, Route, Routes
 from tracker.settings.problems import Fault, Findings, Problem, nearest, quoted
+from tracker.settings.source import MAX_VALUES
 
 MAX_FILES = 64
-MAX_BYTES = 4 * 1_048_576
+MAX_BYTES = 2 * 1_048_576
 
 _NAMED: Final[tuple[Literal["field_sets", "routes"], ...]] = ("field_sets", "routes")
 
@@ -123,7 +124,8 @@ class Tables:
             by.add(("include", index), f"more than {MAX_BYTES} bytes in all files of the table")
             return None
         name = f"built-in {path.relative_to(BUILT_IN)}" if path.is_relative_to(BUILT_IN) else str(path)
-        self._read[real] = File(path, name, raw, self._environ)
+        left = MAX_VALUES - sum(each.values for each in self._read.values())
+        self._read[real] = File(path, name, raw, self._environ, left)
         return self._read[real]
 
     def _compare_names(self) -> None:

@@ -40,6 +40,11 @@ def is_secret(path: Path) -> bool:
     )
 
 
+def above(path: Path) -> Path:
+    """The path no further down than to a secret: what stands below it may be one itself."""
+    return next((path[:length] for length in range(len(path)) if is_secret(path[:length])), path)
+
+
 def told(text: str) -> str:
     """What a message may tell of a secret that is written so: at most the name of its variable."""
     return text if _KEPT.fullmatch(text) else SHOWN
@@ -53,21 +58,30 @@ def masked(lines: list[str], roots: Iterable[str]) -> list[str]:
     out: list[str] = []
     rings: float = -1  # in key rings: how far their key is indented; no line is indented less than -1
     value: float = -1  # the same for a single secret, whose text may go on in the lines below
+    levels: list[int] = []  # how far the lines above, that this one belongs to, are indented in the rings
     collectors = False
     for line in lines:
         indent = len(line) - len(line.lstrip(" "))
         if line[indent : indent + 1] in ("", "#"):  # somebody's old key, commented out
             out.append(_stars(line, 0))
             continue
+        key = _KEY.match(line)
         if indent <= rings and another.match(line):
             rings = -1
-        if indent <= value:
+        if indent <= value and key:
             value = -1
-        key = _KEY.match(line)
-        if rings >= 0 or value >= 0:
-            out.append(_stars(line, key.end() if key and rings >= 0 else 0))
+        if rings >= 0:
+            while levels and indent <= levels[-1]:
+                levels.pop()
+            levels.append(indent)
+            # Names of rings and of keys may be seen; what stands deeper is not what we think it is.
+            out.append(_stars(line, key.end() if key and len(levels) <= 2 and rings < math.inf else 0))
+        elif value >= 0:
+            out.append(_stars(line, 0))
         elif found := _RINGS.search(line):
-            rings = indent if key and found.end() == key.end() else math.inf  # in braces: until the end of the file
+            block = key is not None and found.end() == key.end()
+            rings = indent if block else math.inf  # in braces: until the end of the file
+            levels = [] if line[found.end() :].partition("#")[0].strip() == "" else [-1, -1]
             out.append(_stars(line, found.end()))
         elif (collectors := collectors or _COLLECTORS.search(line) is not None) and (found := _NAMED.search(line)):
             value = indent

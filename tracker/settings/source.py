@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tracker.settings.masked import is_secret, told
+from tracker.settings.masked import SHOWN, is_secret, told
 from tracker.settings.problems import Enough, Findings, Mark, Path, quoted
 from tracker.settings.tree import Broken, Dictionary, Entry, Node, Scalar, Sequence, construct, resolve, surprise
 
@@ -43,8 +43,18 @@ class Unreadable(Exception):
     """What follows cannot be read; the finding has been added."""
 
 
-def parse(raw: bytes, environ: Mapping[str, str], findings: Findings) -> tuple[Dictionary | None, list[str]]:
-    """The tree, or None if there is none to speak of, and the file's lines.
+class Parsed(NamedTuple):
+    """What a file holds."""
+
+    root: Dictionary | None
+    """None if there is no tree to speak of."""
+    lines: list[str]
+    values: int
+    """How many keys and values, as ``MAX_VALUES`` counts."""
+
+
+def parse(raw: bytes, environ: Mapping[str, str], findings: Findings, max_values: int = MAX_VALUES) -> Parsed:
+    """The tree and the file's lines.
 
     Whatever is wrong is added to ``findings``, the reading goes on where it can. Raises nothing.
     """
@@ -52,9 +62,13 @@ def parse(raw: bytes, environ: Mapping[str, str], findings: Findings) -> tuple[D
     try:
         text = _text(raw, findings)
         _check_characters(text, findings)
-        return _Composer(text, lines, environ, findings).compose(), lines
     except (Unreadable, Enough):
-        return None, lines
+        return Parsed(None, lines, 0)
+    composer = _Composer(text, lines, environ, findings, max_values)
+    try:
+        return Parsed(composer.compose(), lines, composer.values)
+    except (Unreadable, Enough):
+        return Parsed(None, lines, composer.values)
 
 
 # --- characters --------------------------------------------------------------------------------------------------
@@ -130,7 +144,9 @@ class _Key(NamedTuple):
 class _Composer:
     """Puts libyaml's events together. No recursion: a file's depth is not the stack's."""
 
-    def __init__(self, text: str, lines: list[str], environ: Mapping[str, str], findings: Findings) -> None:
+    def __init__(
+        self, text: str, lines: list[str], environ: Mapping[str, str], findings: Findings, max_values: int
+    ) -> None:
         self._text = text
         self._lines = lines
         self._environ = environ
@@ -138,7 +154,8 @@ class _Composer:
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int] | None] = {}  # None while the anchored value is open
         self._aliases = 0
-        self._values = 0
+        self.values = 0
+        self._max_values = max_values
         self._root: Node | None = None
 
     def compose(self) -> Dictionary:
@@ -324,9 +341,10 @@ class _Composer:
         """Puts a complete value where it belongs: to be a key, a key's value, an item or the root."""
         if anchor:
             self._anchors[anchor] = (node, size)
-        self._values += 1 if alias is None else size
-        if self._values > MAX_VALUES:
-            raise self._unreadable(alias or node.mark or Mark(1, 1), f"more than {MAX_VALUES} keys and values")
+        self.values += 1 if alias is None else size
+        if self.values > self._max_values:
+            whole = "" if self._max_values == MAX_VALUES else " in all files of the table"
+            raise self._unreadable(alias or node.mark or Mark(1, 1), f"more than {MAX_VALUES} keys and values{whole}")
         if not self._open:
             self._root = node
             return
@@ -348,13 +366,14 @@ class _Composer:
             if not isinstance(node, Broken):
                 self._findings.add(mark, self._path(), "a key that is no text", 'quote it if it is one: "{...}"')
         elif node.word != "str":
-            self._findings.add(mark, self._path(), f"YAML reads the key {surprise(node)}", f'quote it: "{node.text}"')
+            shown = node._replace(text=SHOWN, value=SHOWN) if is_secret(self._path()) else node
+            self._findings.add(mark, self._path(), f"YAML reads the key {surprise(shown)}", f'quote it: "{shown.text}"')
         elif node.text == "<<" and not node.quoted:
             self._findings.add(mark, self._path(), "merge keys are not read", "write the lines out")
         elif node.text in parent.entries:
             first = parent.entries[node.text].mark
             there = f"the first is in line {first.line}" if first else ""
-            self._findings.add(mark, self._path(), f"{quoted(node.text)} a second time", there)
+            self._findings.add(mark, self._path(), f"{quoted(self._told(node.text))} a second time", there)
         else:
             name = node.text
         return _Key(name, mark)
