@@ -13,7 +13,8 @@ Rules
 
 Source: haproxy.org/download/3.0/doc/proxy-protocol.txt. gunicorn 27 reads both versions, but its threaded worker
 forgets the header after a connection's first request (github.com/benoitc/gunicorn/issues/899 is mended for other
-workers only), fails with 500 on a malformed version 2, and refuses ``UNKNOWN``, which the protocol wants accepted.
+workers only), fails with 500 on a malformed version 2, and refuses headers that name nobody, which the protocol wants
+accepted.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ NOBODY = "unknown"
 
 _MAX_LINE = 107
 """Bytes of the longest version 1 header, CRLF included."""
+_FIXED = 16
+"""Bytes that each version 2 header has."""
+_FAMILY = 13
+"""Where among them the address family and the protocol are."""
 
 
 def gunicorn_settings(clients: Clients) -> dict[str, Any]:
@@ -66,6 +71,14 @@ class _Request(Request):
             self.proxy_protocol_info = _nobody()
             return buf[end + 2 :]
         rest: bytearray = super()._parse_proxy_protocol_v1(unreader, buf)  # type: ignore[misc]
+        return rest
+
+    def _parse_proxy_protocol_v2(self, unreader: Any, buf: bytearray) -> bytearray:
+        while len(buf) < _FIXED:
+            self.read_into(unreader, buf)
+        if buf[_FAMILY] == 0:  # wholly unspecified, as HAProxy writes it; gunicorn wants "over TCP" to be specified
+            buf[_FAMILY] = 1
+        rest: bytearray = super()._parse_proxy_protocol_v2(unreader, buf)  # type: ignore[misc]
         return rest
 
 
