@@ -90,10 +90,14 @@ bodies = (
     | st.dictionaries(names, json_values, max_size=8).map(lambda value: json.dumps(value).encode())
     | st.dictionaries(names, json_values, max_size=8).map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     | queries.map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | st.lists(st.tuples(names, words), max_size=4).map(
+        lambda pairs: "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in [*pairs, ("end", "")]).encode("utf-8", "surrogatepass")
+        + b"--b--\r\n"
+    )
 )
 headers = st.dictionaries(
     st.sampled_from(["user-agent", "referer", "accept-language", "sec-gpc", "purpose", "sec-purpose", "x-moz", "x-a", "x-m", "content-type", "dnt", "cookie", "x-forwarded-for", "x-device-ip", "x-device-user-agent", "x-device-referer"]),
-    words | st.sampled_from(["1", "prefetch", "application/json", "text/plain", "application/x-www-form-urlencoded", "https://a.example/x", "en-US,en;q=0.9", "c=abc; __Host-tid=0198f3c2-9b1e-7000-8000-000000000001", "203.0.113.77, 198.51.100.200", "Googlebot/2.1"]),
+    words | st.sampled_from(["1", "prefetch", "application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "https://a.example/x", "en-US,en;q=0.9", "c=abc; __Host-tid=0198f3c2-9b1e-7000-8000-000000000001", "203.0.113.77, 198.51.100.200", "Googlebot/2.1"]),
 )
 addresses = st.sampled_from(["203.0.113.77", "2001:db8:1:2:3:4:5:6", "::ffff:203.0.113.77", "fe80::1%eth0", ""]) | words
 hits = st.builds(

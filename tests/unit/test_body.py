@@ -92,3 +92,52 @@ def test_no_bytes_make_it_raise(body: bytes, kind: str | None) -> None:
     """Any bytes under any label: fields or a name from the closed list."""
     found, _ = read(body, kind)
     assert isinstance(found, dict) or found in ("invalid_body", "body_too_complex", "too_many_parameters")
+
+
+def multipart(*parts: tuple[str, str], ending: str = "--b--\r\n") -> bytes:
+    """A body with boundary b; each part is its headers and its content."""
+    return "".join(f"--b\r\n{head}\r\n\r\n{content}\r\n" for head, content in parts).encode() + ending.encode()
+
+
+FIELD = 'Content-Disposition: form-data; name="%s"'
+
+
+@pytest.mark.parametrize(
+    ("body", "found", "flags"),
+    [
+        (multipart((FIELD % "a", "1"), (FIELD % "é", "ü\r\n\x00")), {"a": "1", "é": "ü\r\n\ufffd"}, ["cleaned"]),
+        (multipart((FIELD % "a", "1"), (FIELD % "a", "2")), {"a": "1"}, ["repeated_parameter"]),
+        (multipart((FIELD % "f" + '; filename="x.png"\r\nContent-Type: image/png', "\x89"), (FIELD % "a", "")), {"a": ""}, []),
+        (multipart(("Content-Disposition: form-data", "nameless"), (FIELD % "a", "1")), {"a": "1"}, []), (multipart(), {}, []),
+        (multipart((FIELD % "List-Unsubscribe", "One-Click")), {"List-Unsubscribe": "One-Click"}, []),
+    ],
+)  # fmt: skip
+def test_a_multipart_form_is_read_like_any_form(body: bytes, found: dict[str, str], flags: list[str]) -> None:
+    """As FormData and one-click unsubscribes send it: text fields, the first of two; files are passed over."""
+    assert read(body, 'multipart/form-data; boundary="b"', Limits()) == (found, flags)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "reason"),
+    [
+        (multipart((FIELD % "a", "1")), "multipart/form-data", "invalid_body"), (multipart((FIELD % "a", "1")), "multipart/form-data; boundary=" + "b" * 71, "invalid_body"),
+        (multipart((FIELD % "a", "1"), ending=""), "multipart/form-data; boundary=b", "invalid_body"), (b"--b\r\n", "multipart/form-data; boundary=b", "invalid_body"),
+        (b"", "multipart/form-data; boundary=b", "invalid_body"), (multipart((FIELD % "a" + "\r\nX: " + "y" * 2000, "1")), "multipart/form-data; boundary=b", "invalid_body"),
+        (multipart((FIELD % "a", "1")).replace(b"1\r", b"\xff\r"), "multipart/form-data; boundary=b", "invalid_body"), (multipart((FIELD % "a" + "\r\nContent-Transfer-Encoding: base64", "MQ==")), "multipart/form-data; boundary=b", "invalid_body"),
+        (multipart(*((FIELD % n, "1") for n in range(128))), "multipart/form-data; boundary=b", ""), (multipart(*((FIELD % n, "1") for n in range(129))), "multipart/form-data; boundary=b", "too_many_parameters"),
+        (multipart((FIELD % "a", "1")), "multipart/form-data; boundary=\u00ff\u20ac", "invalid_body"), (multipart((FIELD % "a", "1")), "multipart/form-data; boundary=\ud800", "invalid_body"),
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_a_broken_multipart_form_has_its_reason(body: bytes, content_type: str, reason: str) -> None:
+    """No boundary, cut off, odd encodings, more parts than parameters are allowed."""
+    found, _ = read(body, content_type, Limits())
+    assert isinstance(found, dict) if reason == "" else found == reason
+
+
+@given(st.binary(max_size=200), st.text(max_size=30))
+def test_no_multipart_body_raises(body: bytes, rest: str) -> None:
+    """Whatever stands in it or in its header."""
+    for content in (body, b"--b\r\n" + body + b"\r\n--b--", multipart((FIELD % "a", "x")) + body):
+        for content_type in ("multipart/form-data; boundary=b", "multipart/form-data; " + rest, f'multipart/form-data; boundary="{rest}'):
+            assert isinstance(read(content, content_type, Limits())[0], dict | str)

@@ -9,29 +9,26 @@ Rules
 3. Text that leaves here has no control character but tab, newline and carriage return, which a person may have typed
    and which JSON writes as escapes; the rest became U+FFFD, flagged ``cleaned``. Escaped halves of surrogate pairs are
    ``invalid_body``.
-4. Of a key that comes twice in JSON the last wins, as in JavaScript; in a form the first, and the event is flagged
-   ``repeated_parameter``.
+4. Of a key that comes twice in JSON the last wins, as in JavaScript; in a form the first (see ``forms``).
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from falcon.util.uri import parse_query_string
 
 from tracker import reasons
-from tracker.capture.text import REPLACEMENT, mark
+from tracker.capture.forms import read_multipart, read_urlencoded
+from tracker.capture.text import REPLACEMENT, clean_property
 from tracker.capture.values import MAX_INTEGER, MIN_INTEGER
 from tracker.settings.model import Limits
 
 _DECODE = msgspec.json.Decoder().decode
 _DIGITS = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 _LONG_INTEGER = b"0" * 19
-_POISON = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def read(body: bytes, content_type: str | None, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
@@ -40,18 +37,11 @@ def read(body: bytes, content_type: str | None, limits: Limits, flags: list[str]
     if kind in ("application/json", "text/plain") or kind.endswith("+json"):
         return _json(body, limits, flags)
     if kind in ("", "application/x-www-form-urlencoded"):
-        return _json(body, limits, flags) if body.lstrip()[:1] == b"{" else _form(body, limits, flags)
+        json = body.lstrip()[:1] == b"{"
+        return _json(body, limits, flags) if json else read_urlencoded(body, limits, flags)
+    if kind == "multipart/form-data":
+        return read_multipart(body, content_type or "", limits, flags)
     return reasons.INVALID_BODY
-
-
-def clean_property(text: str, flags: list[str]) -> str:
-    """Text for a property: rule 3."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = _POISON.sub(REPLACEMENT, text)
-    if REPLACEMENT in text:
-        mark(flags, reasons.CLEANED)
-    return text
 
 
 def clean_fields(fields: Any, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
@@ -73,22 +63,6 @@ def at_pointer(fields: Any, steps: Sequence[str]) -> Any:
             fields = fields[int(step)] if int(step) < len(fields) and (step == "0" or step[0] != "0") else None
         else:
             return None
-    return fields
-
-
-def _form(body: bytes, limits: Limits, flags: list[str]) -> dict[str, Any] | str:
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return reasons.INVALID_BODY
-    if text.count("&") >= limits.max_query_parameters:
-        return reasons.TOO_MANY_PARAMETERS
-    fields: dict[str, Any] = {}
-    for key, value in parse_query_string(text, keep_blank=True, csv=False).items():
-        if isinstance(value, list):
-            mark(flags, reasons.REPEATED_PARAMETER)
-            value = value[0]
-        fields[clean_property(key, flags)] = clean_property(value, flags)
     return fields
 
 

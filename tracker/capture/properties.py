@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from tracker import reasons
-from tracker.capture.body import clean_property
 from tracker.capture.extract import BODY, FLAGS, QUERY, Parts
-from tracker.capture.text import mark
+from tracker.capture.text import clean_property, mark
 
 
 def properties_of(

@@ -28,6 +28,9 @@ MACRO_STARTS = "$[{%_"
 # and halves of surrogate pairs, which no UTF-8 encoder takes.
 _POISON = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
+# Of these a property may have what a person may have typed: tab, newline, carriage return.
+_POISON_OF_PROPERTIES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 # OpenRTB 2.6 4.4 `${AUCTION_PRICE:B64}`, VAST 4.3 6 `[CACHEBUSTING]`, Google `%%SITE%%`, Revive `{random}`, Meta
 # `{{ad.id}}`, TikTok `__CAMPAIGN_ID__`.
 _NAME = r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}"
@@ -77,6 +80,16 @@ def clean(text: str, flags: list[str]) -> str:
     """The text with U+FFFD in the place of each character that no log can hold."""
     if not text.isprintable():  # false also for a no-break space, which may stay
         text = _POISON.sub(REPLACEMENT, text)
+    if REPLACEMENT in text:
+        mark(flags, reasons.CLEANED)
+    return text
+
+
+def clean_property(text: str, flags: list[str]) -> str:
+    """Text for a property: as ``clean``, but tab, newline and carriage return may stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _POISON_OF_PROPERTIES.sub(REPLACEMENT, text)
     if REPLACEMENT in text:
         mark(flags, reasons.CLEANED)
     return text
