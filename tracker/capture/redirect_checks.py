@@ -39,12 +39,12 @@ def check_redirect(
         if redirect.signed_by is not None:
             yield from _ring((*where, "signed_by"), redirect.signed_by, signing_keys)
     else:
-        yield from _url((*where, "to"), redirect.to, dimensions, "neither query.NAME nor body.NAME nor ")
+        yield from _url((*where, "to"), redirect.to, dimensions, "neither query.NAME nor body.NAME nor a")
         for key in ("allow", "signed_by"):
             if getattr(redirect, key):
                 yield _fault((*where, key), "a stored destination needs no list of hosts and no signature", "remove it")
     if redirect.otherwise is not None:
-        yield from _url((*where, "otherwise"), redirect.otherwise, dimensions, "no ")
+        yield from _url((*where, "otherwise"), redirect.otherwise, dimensions, "no")
     for name, source in redirect.add.items():
         yield from _added((*where, "add", name), name, source, dimensions)
 
@@ -95,7 +95,7 @@ def _url(where: Where, text: str, dimensions: Collection[str], what: str) -> Ite
             message = "a path segment of dots and macros could become `..`"
             yield _fault(where, message, "write other text beside the macro")
         else:
-            yield _fault(where, f"{quoted(text)} is {what}a plain http(s) URL")
+            yield _fault(where, f"{quoted(text)} is {what} plain http(s) URL")
         return
     known = [*sorted(EVENT_IDS), *dimensions]
     for name in dict.fromkeys(_WRITTEN_MACRO.findall(text)):
@@ -118,7 +118,8 @@ def _added(where: Where, name: str, source: str, dimensions: Collection[str]) ->
     else:
         known = ["event.id", *(f"dimensions.{each}" for each in dimensions)]
         message = f"{quoted(source)} is not {listed(('event.id', 'dimensions.NAME'))}"
-        yield _fault(where, message, suggestion(source, known))
+        meant = f"dimensions.{source}" if source in dimensions else source
+        yield _fault(where, message, suggestion(meant, known))
 
 
 def _fault(where: Where, message: str, hint: str = "") -> Fault:
