@@ -1,7 +1,9 @@
 # The tracker alone, from its wheel, in a slim image, as a user without rights.
 #
 #   docker build -t tracker .
-#   docker run -p 127.0.0.1:8000:8000 -v tracker-data:/var/lib/tracker tracker
+#   docker run -e TRACKER_PUBLIC_WITHOUT_KEYS=true -p 127.0.0.1:8000:8000 -v tracker-data:/var/lib/tracker tracker
+#
+# The variable: see docs/howto/docker.md. It is not set here, as it is for who runs the image to say.
 
 FROM python:3.11-slim AS build
 WORKDIR /source

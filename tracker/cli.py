@@ -130,7 +130,7 @@ def capture(given: Given, fd: int | None) -> None:
     answered what it had begun; wrong ones are said and change nothing. `tracker reload` is for `tracker serve` only.
 
     \b
-    tracker capture --bind 0.0.0.0:8000 --data-dir /var/lib/tracker
+    tracker capture --routes routes.yaml --data-dir /var/lib/tracker
 
     Exit codes: 0 stopped in order; 75 the port is taken; 78 wrong settings.
     """
