@@ -270,7 +270,8 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if task is not None:  # rich ends even a bar that was never shown with a newline
+            bar.stop()
 
 
 def show_json(value: Any) -> None:

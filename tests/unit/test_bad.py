@@ -212,7 +212,9 @@ def test_the_report_says_what_to_do_and_where_it_happened(journal: Journal) -> N
     stream = journal.stream()
     event = spoiled(stream, context=Context(referer="https://news.example/story"))
     spoiled(stream, route="conversion")
-    shown = run("bad", "--data-dir", str(journal.data_dir)).stdout
+    result = run("bad", "--data-dir", str(journal.data_dir))
+    shown = result.stdout
+    assert result.stderr == ""  # a progress bar that was never shown leaves no empty line behind
     assert shown.startswith("2 bad events (")
     assert shown.count("A field cannot be read as its type") == 1
     second = event.received_at[:19].replace("T", " ")

@@ -76,25 +76,26 @@ class Witness:
         self._journal = JournalReader(data_dir)
         self._positions = {stream: self._journal.end(stream) for stream in self._journal.streams()}
         self._stored = bytearray()
+        self._missing = 0
         self._found = Testimony(data_dir=str(data_dir))
         self._rows: Counter[str] = Counter()
 
     def testify(self, run: str, ledger: Ledger, progress: Progress | None = None) -> Testimony:
         """Read until everything that was kept is there, or nothing more comes. Raises ``OSError``."""
         found = self._found
-        found.answered = sum(ledger.kept)
+        found.answered = self._missing = sum(ledger.kept)
         self._stored = bytearray(len(ledger))
         try:
-            until = time.monotonic() + PATIENCE_S
+            until = 0.0
             while True:
                 before = found.events
                 self._read(run, ledger)
                 if progress is not None:
-                    progress(min(found.events, found.answered), found.answered)
+                    progress(found.answered - self._missing, found.answered)
                 now = time.monotonic()
-                if found.events > before:
-                    until = now + (PATIENCE_S if found.events < found.answered else LINGER_S)
-                elif now > until or (not found.answered and now > until - PATIENCE_S + LINGER_S):
+                if found.events > before or until == 0.0:
+                    until = now + (PATIENCE_S if self._missing else LINGER_S)
+                elif now > until:
                     break
                 time.sleep(POLL_S)
         finally:
@@ -137,6 +138,8 @@ class Witness:
         if expected is None:
             self._differ("foreign", f"{event.id}: stands in the journal and was never sent")
             return
+        if self._stored[number - 1] < ledger.kept[number - 1]:
+            self._missing -= 1
         self._stored[number - 1] = min(self._stored[number - 1] + 1, 255)
         for what, stored, meant in _compared(event, expected):
             if stored != meant:
