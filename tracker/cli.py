@@ -29,6 +29,7 @@ import click
 import tracker
 from tracker.cli_bad import bad
 from tracker.cli_demo import demo
+from tracker.cli_explain import explain, routes
 from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags, warn
 from tracker.cli_reading import tail, trace, verify
 from tracker.cli_routing import check, sign_url
@@ -163,7 +164,7 @@ def deliver(given: Given) -> None:
     sys.exit(runner.run_process(given.checked() if given.dump is None else given.load()))
 
 
-for command in (reload, check, sign_url, tail, trace, verify, bad, demo):
+for command in (reload, check, routes, explain, sign_url, tail, trace, verify, bad, demo):
     main.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands about the routing table: check, explain, routes, reload, sign-url.
+"""The commands about the routing table: check and sign-url. ``cli_explain`` has those that show what it means.
 
 Part of the one door to the terminal: ``cli.py`` and ``cli_*.py`` print, nobody else does.
 """

@@ -62,7 +62,7 @@ class Explainer:
         for number, request in enumerate(requests):
             explanation = self.explain(as_hit(request, address, received_ms + 1000 * number))
             explanation.source = request.source
-            explanation.notes = tuple(request.notes)
+            explanation.notes = (*request.notes, *_notes(request, explanation))
             found.append(explanation)
         ours = {request.host() for request, each in zip(requests, found, strict=True) if each.route is not None}
         for request, each in zip(requests, found, strict=True):
@@ -154,6 +154,15 @@ class Explainer:
             if not kept:
                 because = "nothing is kept: the bad lane's limits forbid it"
             yield Choice(collector=name, takes=takes, because=because)
+
+
+def _notes(request: Request, explanation: Explanation) -> Iterator[str]:
+    """What else may be why a path has no route."""
+    if explanation.reason == reasons.NO_ROUTE:
+        if explanation.path.startswith("/-/"):
+            yield "`/-/` is the tracker's own: no route begins so"
+        if "%2f" in request.target.partition("?")[0].lower():
+            yield "a %2F in the path separates segments: it is decoded before the route is looked for"
 
 
 def _properties(seen: Watched, flags: list[str]) -> Iterator[PropertyFound]:

@@ -16,15 +16,15 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from tracker import reasons
-from tracker.capture.extract import FLAGS, Found, Get, Parts, Read, compile_source, fixed, sources_of
+from tracker.capture.extract import FLAGS, WITHHELD, Found, Get, Parts, Read, compile_source, fixed, sources_of
 from tracker.capture.plan import fields_of
 from tracker.capture.values import DIMENSION, METRIC, MISSING, Trouble
 from tracker.settings.model import Field, Route, Routes
 
 Kind = Literal["dimensions", "metrics"]
 State = Literal["absent", "unknown", "macro", "audit", "nothing", "invalid", "value"]
-"""``unknown``: empty, or one of the field's ``unknown`` texts; ``nothing``: a header that names no host, URL or
-language."""
+"""``unknown``: empty, or one of the field's ``unknown`` texts; ``audit``: a price that a test render withholds;
+``nothing``: a header that names no host, URL or language."""
 
 
 class SourceFound(msgspec.Struct, kw_only=True):
@@ -61,6 +61,8 @@ class FieldFound(msgspec.Struct, kw_only=True):
     """The reason that it gives for the bad lane; empty if none."""
     flags: tuple[str, ...]
     """Flags of the sources that were asked."""
+    pattern: str = ""
+    """The route's ``pattern``, if it has one."""
     currency: str = ""
     """Of money."""
     cost: str = ""
@@ -129,14 +131,15 @@ def _field(compiled: _Compiled, parts: Parts) -> FieldFound:
     return FieldFound(
         kind=kind, name=name, key=f"{name}_micros" if money else name, read_as=field.as_, sources=tuple(found),
         used=used, value=None if isinstance(result, Trouble) else result, trouble=trouble, flags=tuple(flags),
-        currency=field.currency if money else "", cost=field.unit if money and field.cost else "",
+        pattern=field.pattern or "", currency=field.currency if money else "",
+        cost=field.unit if money and field.cost else "",
     )  # fmt: skip
 
 
 def _state(raw: Any, value: Found, flags: Sequence[str]) -> State:
-    if isinstance(value, Trouble):
+    if isinstance(value, Trouble) and value is not WITHHELD:
         return "invalid"
-    if value is not None:
+    if value is not None and value is not WITHHELD:
         return "value"
     if raw is None:
         return "absent"

@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tracker.explain.table import Row, Subscriber, Table, Taker
+from tracker.terminal.fold import fold
 from tracker.terminal.safe import safe
 
 _NOBODY = "nobody"
@@ -131,29 +132,7 @@ def _collector(text: Text, each: Subscriber, routes: int, width: int) -> None:
             _folded(text, f"    {lane}: ", said, width, "" if taken else "yellow")
 
 
-def _folded(text: Text, lead: str, parts: Sequence[str], width: int, style: str) -> None:
-    """Parts behind a lead, with commas between them, in as many lines as they need; none is cut."""
-    line, first = lead, True
-    for at, part in enumerate(parts):
-        piece = safe(part) + ("," if at < len(parts) - 1 else "")
-        if not first and width and cell_len(line) + 1 + cell_len(piece) > width:
-            text.append(line + "\n", style)
-            line, first = " " * min(len(lead) or 2, 6), True
-        line += piece if first else f" {piece}"
-        first = False
-        while width and cell_len(line) > width:
-            head = _cut(line, width)
-            text.append(head + "\n", style)
-            line = "    " + line[len(head) :]
-    text.append(line + "\n", style)
-
-
-def _cut(line: str, width: int) -> str:
-    """As much of a line as fits, up to a space or slash if one is near its end."""
-    head = line
-    while cell_len(head) > width:
-        head = head[:-1]
-    for at in range(len(head) - 1, max(len(head) - 24, 8), -1):
-        if head[at] in " /,":
-            return head[: at + 1]
-    return head
+def _folded(text: Text, lead: str, parts: Iterable[str], width: int, style: str) -> None:
+    """Parts behind a lead, with commas between them, in as many lines as they need."""
+    for line in fold(", ".join(map(safe, parts)), width, lead, " " * min(len(lead) + 2, 8)):
+        text.append(line + "\n", style)
