@@ -201,6 +201,20 @@ class CaptureArbiter(Arbiter):
     """
 
     app: Capture
+    _waits_for_old = False
+    _told_to_stop = False
+
+    def signal(self, sig: int, frame: FrameType | None) -> None:
+        """As ever, and a stop is noted."""
+        self._told_to_stop = self._told_to_stop or sig in _STOPS
+        super().signal(sig, frame)
+
+    def reap_workers(self) -> None:
+        """As ever, but a stop ends the wait for old workers, which may take the whole grace of a reload."""
+        super().reap_workers()
+        if self._waits_for_old and self._told_to_stop:
+            self._waits_for_old = False
+            raise StopIteration  # as gunicorn's own handlers leave its loop
 
     def init_signals(self) -> None:
         """As ever; then a SIGHUP that the supervisor has sent too early may come."""
@@ -214,8 +228,11 @@ class CaptureArbiter(Arbiter):
 
     def reload(self) -> None:
         """Replace the workers, if there is anything to replace them by."""
-        if self.app.renew():
-            super().reload()
+        if not self.app.renew():
+            return
+        self._waits_for_old = True
+        super().reload()
+        self._waits_for_old = False
 
     def handle_usr2(self) -> None:
         """Nothing: the supervisor holds the listening socket, so a new version of the code takes just a restart."""
