@@ -119,6 +119,28 @@ def test_any_change_of_a_built_in_file(which: str, data: st.DataObject) -> None:
     judged(data.draw(mutated(which)), which)
 
 
+@QUICK
+@given(st.data())
+def test_any_change_of_an_included_file(data: st.DataObject) -> None:
+    """Settings or SettingsError; each problem in a file that is there, at a line that is there."""
+    inner = data.draw(st.one_of(mutated("routes"), yamlish))
+    outer = b"include: [a.yaml, presets/pixel.yaml, " + data.draw(st.sampled_from([b"b.yaml", b"./a.yaml", b"x.yaml", b"a"])) + b"]\n"
+    with tempfile.TemporaryDirectory() as folder:
+        texts = {"x.yaml": outer, "a.yaml": inner, "b.yaml": b"include: [a.yaml]\nroutes: {b: {path: /b, reply: pixel, use: [ad]}}"}
+        for name, raw in texts.items():
+            (Path(folder) / name).write_bytes(raw)
+        try:
+            found = load(None, Path(folder) / "x.yaml", {"A": "on"}, {}, ())
+        except SettingsError as error:
+            assert 1 <= len(error.problems) <= 200
+            for problem in error.problems:
+                name = Path(problem.file).name
+                assert problem.file.startswith("built-in ") or 1 <= problem.line <= texts[name].count(b"\n") + 1
+        else:
+            assert restore(dump(found)) == found
+            assert found.routes.include == ()
+
+
 def shaped(model: Any) -> st.SearchStrategy[Any]:
     """Data that is nearly the model: its names, with values of every kind."""
     scalars = st.one_of(

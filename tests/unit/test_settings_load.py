@@ -139,6 +139,8 @@ def test_anchors_are_for_small_things(tmp_path: Path) -> None:
         ("data_dir: " + "${" * 300_000 + "\n", "is not followed by"),
         ("bind: " + "a." * 400_000 + ":1\n", "is no host"),
         ("bind: " + "a-" * 400_000 + ":1\n", "is no host"),
+        ("signing_keys:\n" + "".join(f" {' ' * (n % 50)}k{n}: token {n}\n" for n in range(50_000)) + "bnid: 1", "problem"),
+        ("signing_keys: {" + "sign_keys password: " * 45_000, "not YAML"),
         ("collectors: {log: {type: log, options: {a: " + "0" * 900_000 + "x}}}\nb: 1", "unknown field `b`"),
     ],
     ids=lambda value: value[:24] if len(value) > 100 else value,
