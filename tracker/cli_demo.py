@@ -19,7 +19,8 @@ from tracker.cli_given import FOUND, Given, console, fail, settings_flags
 from tracker.cli_reading import need_journal, progress, show_json
 
 if TYPE_CHECKING:
-    from tracker.demo.sender import Progress, Target
+    from tracker.demo.connection import Target
+    from tracker.demo.sender import Progress
     from tracker.demo.summary import Summary
     from tracker.demo.witness import Witness
 

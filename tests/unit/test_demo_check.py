@@ -19,10 +19,11 @@ from click.testing import CliRunner, Result
 from tracker import cli
 from tracker.demo import run as runs
 from tracker.demo import witness as witnesses
+from tracker.demo.connection import Target
 from tracker.demo.ledger import Ledger, Reply
 from tracker.demo.market import build
 from tracker.demo.planned import Expected, Planned
-from tracker.demo.sender import Sender, Target
+from tracker.demo.sender import Sender
 from tracker.demo.summary import Bill, Row, Summary, summarise
 from tracker.demo.witness import Witness
 from tracker.terminal.demo_report import report, usd
@@ -448,6 +449,17 @@ def test_another_machine_is_sent_nothing_unless_somebody_answers_for_it(monkeypa
 def test_only_loopback_is_this_machine(url: str, local: bool) -> None:
     """By the address that is used, not by the name."""
     assert runs.is_local(runs.target(url)) is local
+
+
+def test_of_two_addresses_of_this_machine_the_one_that_listens_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` may be ::1 first, where a tracker that is bound to 127.0.0.1 does not listen."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)), (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: found if host == "localhost" else found[:1] if host == "::1" else found[1:])
+        assert runs.target(f"http://localhost:{port}").address == "127.0.0.1"
+    assert runs.target(f"http://localhost:{port}").address == "::1"
+    assert runs.target("http://[::1]:80").shown == "[::1]:80"
 
 
 @pytest.mark.parametrize("url", [

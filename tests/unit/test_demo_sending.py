@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tracker.demo import sender as sending
-from tracker.demo.connection import Broken, connect
+from tracker.demo.connection import Broken, Target, connect
 from tracker.demo.latency import Latencies
 from tracker.demo.ledger import Ledger, Reply, Verdict, judge
 from tracker.demo.planned import Expected, Planned
-from tracker.demo.sender import Sender, Target, daily, even
+from tracker.demo.sender import Sender, daily, even
 
 GOOD = Expected(200, "good", "impression", "impression")
 BAD = Expected(200, "bad", "impression", "impression", "invalid_field")
@@ -237,7 +237,7 @@ def exchange(raw: bytes, *asked: Planned) -> list[Reply | str]:
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        connection = await connect("127.0.0.1", server.sockets[0].getsockname()[1], "localhost", None, 5)
+        connection = await connect(Target("127.0.0.1", server.sockets[0].getsockname()[1], "localhost"), 5)
         got: list[Reply | str] = []
         for each in asked:
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Final
+from typing import Final, NamedTuple
 
 from tracker.demo.ledger import Reply
 from tracker.demo.planned import Planned
@@ -18,6 +18,21 @@ from tracker.demo.planned import Planned
 MOST_HEAD_BYTES: Final = 32_768
 MOST_BODY_BYTES: Final = 1_048_576
 """Nothing that a tracker answers to a hit comes near these."""
+
+
+class Target(NamedTuple):
+    """Where hits go. Names are resolved before: the address that was checked is the one that is used."""
+
+    address: str
+    port: int
+    host: str
+    """As in the URL."""
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def shown(self) -> str:
+        """``host:port``, as the ``Host`` header has it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Broken(Exception):
@@ -104,16 +119,16 @@ class Connection:
         return b"".join(parts)
 
 
-async def connect(address: str, port: int, host: str, tls: ssl.SSLContext | None, timeout_s: float) -> Connection:
-    """A new connection to an address; ``host`` is the name in the URL. Raises ``Broken``."""
+async def connect(target: Target, timeout_s: float) -> Connection:
+    """A new connection. Raises ``Broken``."""
+    name = target.host if target.tls is not None else None
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(
-                address, port, ssl=tls, server_hostname=host if tls is not None else None, limit=MOST_HEAD_BYTES
+                target.address, target.port, ssl=target.tls, server_hostname=name, limit=MOST_HEAD_BYTES
             )
     except TimeoutError:
         raise Broken(f"no connection within {timeout_s:g} s") from None
     except OSError as error:
         raise Broken(error.strerror or str(error)) from error
-    shown = f"[{host}]" if ":" in host else host
-    return Connection(reader, writer, f"{shown}:{port}".encode("ascii"))
+    return Connection(reader, writer, target.shown.encode("ascii"))

@@ -19,9 +19,10 @@ import ssl
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from tracker.demo.connection import Target
 from tracker.demo.ledger import Ledger
 from tracker.demo.market import Market
-from tracker.demo.sender import Sender, Target, Watch, daily, even
+from tracker.demo.sender import Sender, Watch, daily, even
 from tracker.demo.summary import Summary, summarise
 from tracker.demo.traffic import Traffic
 from tracker.demo.witness import Progress, Witness
@@ -40,7 +41,8 @@ class BadTarget(Exception):
 def target(url: str) -> Target:
     """Where a URL leads: ``http://127.0.0.1:8000``, or ``https`` with a certificate that is trusted here.
 
-    Raises ``BadTarget``. Of several addresses the first is taken.
+    Raises ``BadTarget``. Of several addresses the first is taken; of those of this machine (``localhost`` has two) the
+    first that takes connections.
     """
     try:
         parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
@@ -55,7 +57,12 @@ def target(url: str) -> Target:
     except (OSError, UnicodeError) as error:
         raise BadTarget(f"{host}: {getattr(error, 'strerror', None) or error}") from error
     tls = ssl.create_default_context() if parts.scheme == "https" else None
-    return Target(str(found[0][4][0]), port, host, tls)
+    targets = [Target(str(each[4][0]), port, host, tls) for each in found]
+    if len(targets) > 1 and all(map(is_local, targets)):
+        for each in targets:
+            with contextlib.suppress(OSError), socket.create_connection((each.address, port), ASK_TIMEOUT_S):
+                return each
+    return targets[0]
 
 
 def is_local(where: Target) -> bool:
@@ -65,7 +72,7 @@ def is_local(where: Target) -> bool:
 
 def ask(where: Target) -> dict[str, Any]:
     """What the tracker says about itself in ``/-/readyz``. Raises ``BadTarget`` if nobody answers, or no tracker."""
-    shown = f"{where.host}:{where.port}"
+    shown = where.shown
     connection = http.client.HTTPConnection(where.address, where.port, timeout=ASK_TIMEOUT_S)
     try:
         connection.sock = socket.create_connection((where.address, where.port), ASK_TIMEOUT_S)

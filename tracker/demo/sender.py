@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
-from tracker.demo.connection import Broken, Connection, connect
+from tracker.demo.connection import Broken, Connection, Target, connect
 from tracker.demo.latency import Latencies
 from tracker.demo.ledger import Ledger
 from tracker.demo.planned import Planned
@@ -36,15 +35,6 @@ REPORT_S: Final = 0.1
 """Between two words about the progress."""
 NIGHT: Final = 0.2
 """What is left of the rate in the dead of a day's night."""
-
-
-class Target(NamedTuple):
-    """Where hits go. Names are resolved before: the address that was checked is the one that is used."""
-
-    address: str
-    port: int
-    host: str
-    tls: ssl.SSLContext | None = None
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -189,7 +179,7 @@ class Sender:
                 return connection
             connection.close()
         target = self._target
-        return await connect(target.address, target.port, target.host, target.tls, TIMEOUT_S)
+        return await connect(target, TIMEOUT_S)
 
     async def _tell(self) -> None:
         while self._watch is not None:
