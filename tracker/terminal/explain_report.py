@@ -25,7 +25,7 @@ from tracker.terminal.safe import safe
 _SHOWN = 300
 """Longest text of a hit that is shown."""
 _MOST_NAME = 20
-"""Longest name that is shown; a quarter of a narrow terminal."""
+"""Longest name that is shown; a third of a narrow terminal."""
 _MOST_VALUE = 30
 """Cells to which a column of values is filled up."""
 _COLOURS = {"good": "green", "bad": "red", "refused": "yellow"}
@@ -78,7 +78,7 @@ class _Report:
         names += [found.name for found in each.properties] + [flag.name for flag in each.flags]
         names += [one.collector for one in each.collectors]
         names += [each.route.name] if each.route is not None else []
-        self._most_name = min(_MOST_NAME, width // 4) if width else _MOST_NAME
+        self._most_name = min(_MOST_NAME, width // 3) if width else _MOST_NAME
         cells = [cell_len(safe(name, self._most_name)) for name in ["leads to", *names]]
         self._names = max(cells)
 

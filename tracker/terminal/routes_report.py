@@ -39,16 +39,16 @@ def report(table: Table, width: int = 0) -> Text:
             _block(text, row, width)
     if rows and len(columns) < len(_WIDE):
         usual = [f"{name} {value}" for name, value in _USUAL.items()]
-        _folded(text, "unless said otherwise: ", usual, width, "dim")
+        _folded(text, "", [f"unless said otherwise: {', '.join(usual)}"], width, "dim")
     if not table.routes:
-        text.append("no routes: every hit gets a 404\n", "yellow")
+        _folded(text, "", ["no routes: every hit gets a 404"], width, "yellow")
     text.append("\ncollectors\n", "bold")
     if not table.collectors:
-        text.append("  none: events stay in the journal\n", "yellow")
+        _folded(text, "  ", ["none: events stay in the journal"], width, "yellow")
     for collector in table.collectors:
         _collector(text, collector, len(table.routes), width)
     if table.untaken:
-        _folded(text, "Nobody takes the good events of: ", table.untaken, width, "yellow")
+        _folded(text, "", [f"Nobody takes the good events of: {', '.join(table.untaken)}"], width, "yellow")
         _folded(text, "", ["They stay in the journal until it forgets them."], width, "dim")
     text.rstrip()
     return text
