@@ -6,8 +6,8 @@ Rules
 2. The tracker's id cookie holds a UUIDv7 as ``FreshIds`` writes it, and nothing else is read from it: no page, script
    or person can plant a name, an e-mail address or an id that names somebody.
 3. ``Set-Cookie`` is ``__Host-``, ``Secure``, ``HttpOnly``, ``Path=/``, without ``Domain``. Never ``Partitioned``: that
-   gives each embedding site a jar of its own (CHIPS), so that the click, which is a page of its own, would not know the
-   id of the impression; browsers that allow no other cookie there keep none, and the events then have no id.
+   gives each embedding site a jar of its own (CHIPS), and ``same_site: none`` is there for one id across sites, which
+   the click, a page of its own, shares. (Browsers that block third parties' cookies send a partitioned one alone.)
 4. Whoever asks leaves persons alone who opted out: this module knows neither ``Sec-GPC`` nor ``DNT``.
 """
 
