@@ -52,11 +52,8 @@ class Destination(NamedTuple):
     """With its ``?``, or empty."""
     fragment: str
     """With its ``#``, or empty."""
-
-    @property
-    def origin(self) -> str:
-        """``https://shop.example``, with the port if it is not the scheme's own."""
-        return f"{self.scheme}://{self.host}:{self.port}" if self.port else f"{self.scheme}://{self.host}"
+    origin: str
+    """``https://shop.example``, with the port if it is not the scheme's own."""
 
     def location(self) -> str:
         """The URL as it is sent."""
@@ -65,7 +62,9 @@ class Destination(NamedTuple):
 
 def read(text: str) -> Destination | None:
     """``parse``, after decoding once more what was percent-encoded once too often."""
-    return parse(decode(text, unquote_plus=False) if _OVER_ENCODED.match(text) else text)
+    if ":" not in text[:6] and _OVER_ENCODED.match(text):
+        text = decode(text, unquote_plus=False)
+    return parse(text)
 
 
 def parse(url: str) -> Destination | None:
@@ -87,8 +86,11 @@ def parse(url: str) -> Destination | None:
         return None
     if _UNSAFE.search(url, parts.end(2)):
         path, query, fragment = _encode(path), _encode(query), _encode(fragment)
-    destination = Destination(scheme, *host_port, path, query, fragment)
-    return destination if len(destination.location()) <= MAX_URL_CHARS else None
+    host, port = host_port
+    origin = f"{scheme}://{host}:{port}" if port else f"{scheme}://{host}"
+    if len(origin) + len(path) + len(query) + len(fragment) > MAX_URL_CHARS:
+        return None
+    return Destination(scheme, host, port, path, query, fragment, origin)
 
 
 def _authority(text: str, scheme: str) -> tuple[str, int] | None:
