@@ -156,7 +156,7 @@ def test_the_bad_lanes_limit_is_told_from_a_loss(serve: Serve) -> None:
     beyond = summary["refused"]["bad_lane_limit"]
     kept = sum(row["kept"] for row in summary["rows"] if row["outcome"] == "bad")
     assert beyond > 2
-    assert 2 <= kept <= 8
+    assert 2 <= kept <= 2 * summary["seconds"] + 3  # as many as the seconds allow, and one second's worth in reserve
     deadline = time.monotonic() + 5
     while True:  # counters are published once a second
         done = subprocess.run(command(tracker, "bad", "--json", "-n", "1"), capture_output=True, text=True, timeout=30, check=True)
