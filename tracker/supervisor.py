@@ -33,7 +33,7 @@ import msgspec
 
 from tracker import disk, running
 from tracker.capture import watch
-from tracker.capture.server import die_with_parent
+from tracker.capture.arbiter import die_with_parent
 from tracker.settings import load
 from tracker.settings.model import Settings, Tracker
 from tracker.settings.problems import SettingsError

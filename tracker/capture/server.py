@@ -4,21 +4,17 @@ Rules
 1. Settings come checked. Nothing that happens while a worker starts may make it exit with 3 or 4: gunicorn would stop
    the whole service. A worker that gets no ring serves in refusing state and tries again.
 2. The listening socket comes from outside: whoever holds it open loses no connection while the arbiter is away.
-3. A worker dies with its arbiter (PR_SET_PDEATHSIG), in order; gunicorn's own check once a second stays as the net.
-4. No log line holds a client's address or query string.
-5. Workers follow the dump of the last good settings by themselves (``watch``), and a new worker begins with it. SIGHUP
+3. No log line holds a client's address or query string.
+4. Workers follow the dump of the last good settings by themselves (``watch``), and a new worker begins with it. SIGHUP
    replaces the workers; if the settings cannot be had then, nothing happens at all.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
-import signal
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -33,6 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from tracker import running
 from tracker.capture import app, watch
+from tracker.capture.arbiter import CaptureArbiter, newborn
 from tracker.capture.current import Current
 from tracker.capture.proxy_protocol import ProxiedWorker, gunicorn_settings
 from tracker.capture.rings import Rings
@@ -103,7 +100,7 @@ class Capture(BaseApplication):
             "loglevel": "warning",
             "limit_request_line": _longest_request_line(tracker.limits),
             "proc_name": "tracker-capture",
-            "post_fork": _newborn,
+            "post_fork": newborn,
             "post_worker_init": self._ready,
             "worker_exit": self._leave,
             **gunicorn_settings(tracker.clients),
@@ -190,85 +187,13 @@ def _longest_request_line(limits: Limits) -> int:
     return min(8190, limits.max_path_bytes + limits.max_query_bytes + 32)
 
 
-_STOPS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT)
-
-
-class CaptureArbiter(Arbiter):
-    """gunicorn's arbiter, whose stop signals no newborn worker misses, and which no storm of signals throws.
-
-    A worker has its arbiter's handlers until it has its own; a stop sent in between would be swallowed, and the arbiter
-    would wait for its whole grace. So the signals are held back over the fork, and find the worker with the defaults.
-    """
-
-    app: Capture
-    _waits_for_old = False
-    _told_to_stop = False
-
-    def signal(self, sig: int, frame: FrameType | None) -> None:
-        """As ever, and a stop is noted."""
-        self._told_to_stop = self._told_to_stop or sig in _STOPS
-        super().signal(sig, frame)
-
-    def reap_workers(self) -> None:
-        """As ever, but a stop ends the wait for old workers, which may take the whole grace of a reload."""
-        super().reap_workers()
-        if self._waits_for_old and self._told_to_stop:
-            self._waits_for_old = False
-            raise StopIteration  # as gunicorn's own handlers leave its loop
-
-    def init_signals(self) -> None:
-        """As ever; then a SIGHUP that the supervisor has sent too early may come."""
-        super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-
-    def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
-        """As ever, but of several SIGHUPs that wait one counts: the settings are read after all of them were sent."""
-        came = super().wait_for_signals(timeout)
-        return [number for place, number in enumerate(came) if number != signal.SIGHUP or number not in came[:place]]
-
-    def reload(self) -> None:
-        """Replace the workers, if there is anything to replace them by."""
-        if not self.app.renew():
-            return
-        self._waits_for_old = True
-        super().reload()
-        self._waits_for_old = False
-
-    def handle_usr2(self) -> None:
-        """Nothing: the supervisor holds the listening socket, so a new version of the code takes just a restart."""
-
-    def spawn_worker(self) -> Any:
-        """As ever, with the stop signals held back."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-        try:
-            return super().spawn_worker()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _newborn(arbiter: Arbiter, _worker: ThreadWorker) -> None:
-    """In the worker, first thing after the fork."""
-    for number in _STOPS:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-    die_with_parent(signal.SIGTERM, arbiter.pid)
-
-
-def die_with_parent(sig: int, parent: int) -> None:
-    """Have the kernel send ``sig`` to this process when its parent dies (Linux; elsewhere nothing happens)."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(1, sig, 0, 0, 0)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # it died before we asked
-        os.kill(os.getpid(), sig)
-
-
 def run(
     settings: Settings, listener: socket.socket, reread: Callable[[], Settings], dump: Path | None = None
 ) -> int:
     """Serve until told to stop; returns the exit code. Workers follow ``dump``, the supervisor's, if there is one."""
     try:
-        CaptureArbiter(Capture(settings, listener, reread, dump)).run()
+        capture = Capture(settings, listener, reread, dump)
+        CaptureArbiter(capture, capture.renew).run()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     return 0
