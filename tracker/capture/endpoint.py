@@ -191,6 +191,8 @@ class Endpoint:
             self.watch(place, parts, event)
 
         extra: tuple[Header, ...] = (("X-Event-Id", event.id), plan.ack_header)
+        if plan.plain and not trouble:
+            return Answer(Reply(plan.good, extra), (event,), plan.ack, plan.name, "", plan.reserve)
         if plan.cookie is not None and not opted_out:
             ident = plan.cookie.read(header)
             if not ident:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from tracker.capture.extract import PLACES, fixed, sources_of, split_source
+from tracker.capture.extract import fixed
 from tracker.capture.pattern import compile_pattern
 from tracker.capture.privacy import PERSONAL_HEADERS
+from tracker.capture.source import PLACES, sources_of, split_source
 from tracker.capture.template import Template
 from tracker.capture.values import DIMENSION, METRIC, Convert, Trouble
 from tracker.settings.model import Field, Fields

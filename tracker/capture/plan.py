@@ -16,11 +16,12 @@ import msgspec
 from tracker import reasons
 from tracker.capture import reply
 from tracker.capture.cookie import IdCookie
-from tracker.capture.extract import Get, Read, ReadNumber, compile_field, getter, sources_of, split_source
+from tracker.capture.extract import Get, Read, ReadNumber, compile_field, getter
 from tracker.capture.identity import CLIENT_WORDS
 from tracker.capture.jump import Jump, compile_jump
 from tracker.capture.preprocess import Transforms
 from tracker.capture.privacy import keeper
+from tracker.capture.source import sources_of, split_source
 from tracker.capture.template import Template
 from tracker.capture.values import DIMENSION, METRIC
 from tracker.settings.filled import fill
@@ -78,6 +79,8 @@ class Plan(msgspec.Struct, frozen=True):
     verdict: bool
     """The reply says in JSON what became of the event."""
     jump: Jump | None
+    plain: bool
+    """A good hit's reply is ``good`` and nothing more. PERF: one look instead of three."""
 
 
 def fields_of(route: Route, routes: Routes, kind: Literal["dimensions", "metrics"]) -> Fields:
@@ -148,6 +151,7 @@ def compile_plan(name: str, route: Route, routes: Routes, template: Template, tr
         serves=route.reply == "pixel" or answer.fixed is not None,
         verdict=route.reply == "json",
         jump=jump,
+        plain=jump is None and route.cookie is None and route.reply != "json",
     )
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 
 from tracker.capture import preprocess, template
 from tracker.capture.event_name import valid_event_name
-from tracker.capture.extract import sources_of, split_source
 from tracker.capture.field_checks import Kind, Where, check_amounts, check_field, no_parameter
 from tracker.capture.identity import CLIENT_WORDS
 from tracker.capture.plan import Plan, compile_plan, dimension_names, fields_of
 from tracker.capture.redirect_checks import check_redirect
+from tracker.capture.source import sources_of, split_source
 from tracker.capture.template import Template, Tree
 from tracker.settings.filled import fill
 from tracker.settings.model import Fixed, LongReply, Route, Routes, Tracker

@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from tracker import reasons
-from tracker.capture.extract import FLAGS, WITHHELD, Found, Get, Parts, Read, compile_source, fixed, sources_of
+from tracker.capture.extract import FLAGS, WITHHELD, Found, Get, Parts, Read, compile_source, fixed
 from tracker.capture.plan import fields_of
+from tracker.capture.source import sources_of
 from tracker.capture.values import DIMENSION, METRIC, MISSING, Trouble
 from tracker.settings.model import Field, Route, Routes
 
