@@ -48,13 +48,14 @@ def address(_ctx: click.Context, _param: click.Parameter, text: str) -> str:
 @click.option("--from", "client", callback=address, default=SOMEBODY, show_default=True, metavar="IP",
               help="Where the hit comes from: the address of the connection.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="INPUT")
 def explain(given: Given, client: str, as_json: bool, inputs: tuple[str, ...]) -> None:
     """What would this become? A URL, tag or request: its event, field by field, and its reply.
 
     INPUT is a path, a URL, an ad tag (HTML or VAST; each URL in it is explained), a curl command, a recorded request,
-    a line of an access log or a HAR entry; @FILE reads it from a file, - from standard input. Nothing is sent and
-    nothing is written. Event and reply come from the code that serves, with the settings that `serve` would use.
+    a line of an access log or a HAR entry; @FILE reads it from a file, - from standard input; there may be several.
+    Nothing is sent and nothing is written. Event and reply come from the code that serves, with the settings that
+    `serve` would use.
 
     \b
     tracker explain '/imp/c1/cr1.gif?price=2.50'
