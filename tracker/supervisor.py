@@ -48,6 +48,12 @@ EX_TEMPFAIL = 75
 BIND_PATIENCE_S = 2.5
 """How long a busy port is waited for: a predecessor that was killed needs a moment to let go."""
 
+CAPTURES_OWN = frozenset({
+    "clients", "environment", "limits", "public_without_keys", "ring", "signing_keys", "status_networks", "threads",
+    "workers",
+})  # fmt: skip
+"""Settings that delivery does not read."""
+
 
 def listen(bind: str) -> socket.socket:
     """A listening socket for ``host:port``. Raises ``OSError`` if it cannot be had."""
@@ -251,7 +257,7 @@ class Supervisor:
         if not watch.in_place(was.tracker, new.tracker):
             restarts.append(self._capture.name)
             self._capture.signal(signal.SIGHUP)
-        if not _delivers_alike(was.tracker, new.tracker):
+        if not delivers_alike(was.tracker, new.tracker):
             restarts.append(self._deliver.name)
             self._deliver.restart()
         log.warning("new settings: version %s; starting anew for it: %s", new.version, ", ".join(restarts) or "nothing")
@@ -290,9 +296,9 @@ def _pinned(was: Tracker, new: Settings) -> tuple[Settings, tuple[str, ...]]:
     return msgspec.structs.replace(new, tracker=tracker), tuple(said)
 
 
-def _delivers_alike(was: Tracker, new: Tracker) -> bool:
-    """Whether delivery has the same settings: those that ``tracker.delivery`` and its care for the journal read."""
-    return all(getattr(was, name) == getattr(new, name) for name in ("collectors", "journal", "graceful_timeout_s"))
+def delivers_alike(was: Tracker, new: Tracker) -> bool:
+    """Whether delivery can go on as it is. A setting that is not known to be capture's own starts it anew: safe."""
+    return all(getattr(was, name) == getattr(new, name) for name in new.__struct_fields__ if name not in CAPTURES_OWN)
 
 
 def serve(settings: Settings, listener: socket.socket, *, tail: bool, reread: Callable[[], Settings]) -> int:

@@ -301,7 +301,11 @@ def test_a_killed_worker_comes_back_with_the_newest_good_settings(start: Callabl
     """Neither the file that was broken since nor what the arbiter was started with: what its siblings serve."""
     tracker = start()
     tracker.write(table=TABLE + MORE)
+    tracker.process.send_signal(signal.SIGHUP)
+    os.kill(tracker.children()["worker"][0], signal.SIGKILL)  # while the others swap
+    began = time.monotonic()
     assert tracker.reload().returncode == 0
+    assert time.monotonic() - began < 10
     version = tracker.version()
     tracker.write("version: 1\nbnid: x\n", "half a tab")
     assert tracker.ask().outcome == "refused"

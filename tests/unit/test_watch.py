@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tracker import disk
+from tracker import disk, supervisor
 from tracker.capture import watch
 from tracker.capture.current import Current
 from tracker.capture.hit import Hit
@@ -65,6 +65,13 @@ def test_every_setting_is_either_swapped_or_takes_a_new_worker(name: str) -> Non
     assert was != new
     assert watch.in_place(was, new) == (name in IN_PLACE)
     assert watch.in_place(new, new)
+
+
+@pytest.mark.parametrize("name", [field.name for field in msgspec.structs.fields(Tracker) if field.name != "version"])
+def test_delivery_starts_anew_for_what_it_reads(name: str) -> None:
+    """Collectors, the journal it cares for, its grace; not for what concerns hits alone."""
+    starts_anew = name in {"bind", "data_dir", "graceful_timeout_s", "journal", "collectors"}
+    assert supervisor.delivers_alike(Tracker(), Tracker(**{name: OTHER[name]})) == (not starts_anew)
 
 
 @pytest.mark.parametrize(("was", "new", "in_place"), [
