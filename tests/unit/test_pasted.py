@@ -271,6 +271,7 @@ def test_an_ampersand_without_quotes_is_noted() -> None:
     assert request.target == "http://t.example/a?b=1&c=2"
     assert any("quotes" in note for note in request.notes)
     assert one("curl 'http://t.example/a?b=1&c=2'").notes == []
+    assert one('curl.exe "http://t.example/a?b=1&c=2"').notes == []
 
 
 def test_what_curl_would_send_and_nobody_reads_is_noted() -> None:

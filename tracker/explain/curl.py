@@ -60,7 +60,7 @@ def requests(text: str) -> list[Request]:
         raise NotUnderstood('this is a command for Windows\' cmd (`^"`): choose "Copy as cURL (bash)"')
     found: list[Request] = []
     for words, notes in commands(text):
-        if words[0] != "curl":
+        if words[0] not in ("curl", "curl.exe"):
             raise NotUnderstood(f"`{words[0][:40]}` is no curl command; paste the `curl ...` alone")
         found += _requests(words[1:], notes)
     return found
