@@ -14,7 +14,7 @@ from tracker.settings.model import Settings
 from tracker.settings.problems import Problem
 
 SECRET = "x7Gq2mWz9Lt4RbV8"
-ROUTES = "routes:\n  view: {path: /v, reply: pixel}\n  lead: {path: /l, methods: [POST], reply: json, access: open}\n"
+ROUTES = "routes:\n  view: {path: /v, reply: pixel}\n  lead: {path: /l, methods: [POST], reply: json, access: open, properties: all}\n"
 
 
 def examined(folder: Path, tracker: str, routes: str = ROUTES, environ: dict[str, str] | None = None) -> Examined:
@@ -242,3 +242,18 @@ def test_masking_keeps_columns_and_names_of_variables() -> None:
     assert shown == ["version: 1", "signing_keys:", "  clicks:", "    k1: ${CLICKS_1}", "    k2: ** **", "bind: x"]
     plain = ["routes:", "  a: {dimensions: {token: query.token}}  # a comment"]
     assert masked(plain, ["version"]) == plain
+
+
+@pytest.mark.parametrize(
+    ("route", "doubted"),
+    [
+        ("reply: pixel, dimensions: {a: query.a}", True), ("reply: pixel, use: [ad]", True), ("reply: pixel, properties: []", True), ("reply: pixel, dimensions: {a: body.a}", False),
+        ("reply: pixel, dimensions: {a: {from: [query.a, body/x/0]}}", False), ("reply: pixel, use: [posted]", False), ("reply: pixel, properties: [a]", False),
+        ("reply: pixel, preprocess: [trim]", False), ("reply: {redirect: {to: body.u, allow: [a.example]}}", False), ("reply: pixel, methods: [GET]", False),
+    ],
+)  # fmt: skip
+def test_a_route_that_takes_a_body_and_reads_none_is_doubted(route: str, doubted: bool, tmp_path: Path) -> None:
+    """It would be answered with a receipt, and what was posted would be gone."""
+    sets = "field_sets: {ad: {dimensions: {b: query.b}}, posted: {metrics: {n: {from: body.n, as: integer}}}}\n"
+    table = f"{sets}defaults: {{methods: [GET, POST]}}\nroutes: {{r: {{path: /r, {route}}}}}\n"
+    assert told(examined(tmp_path, LOG, table)) == ([("warning", "routes.r")] if doubted else [])

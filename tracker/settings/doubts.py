@@ -35,6 +35,25 @@ def check(tracker: Tracker, routes: Routes) -> Iterable[Fault]:
         yield _doubt(("workers",), f"more than `ring.max_slots` ({tracker.ring.max_slots}): some would find no ring")
     yield from _keys(tracker, routes)
     yield from _subscriptions(tracker, routes)
+    yield from _unread_bodies(routes)
+
+
+def _unread_bodies(routes: Routes) -> Iterable[Fault]:
+    """A body that nobody reads would be answered with a receipt, and be gone."""
+    for name, route in routes.routes.items():
+        posts = "POST" in (route.methods or routes.defaults.methods)
+        kept = (route.properties if route.properties is not None else routes.defaults.properties) not in ("none", ())
+        if not posts or kept or route.preprocess:
+            continue
+        owners = [route, *(routes.field_sets[used] for used in route.use if used in routes.field_sets)]
+        fields = [field for owner in owners for field in (*owner.dimensions.values(), *owner.metrics.values())]
+        places = [field if isinstance(field, str) else field.from_ for field in fields]
+        if isinstance(route.reply, LongReply) and route.reply.redirect is not None:
+            places.append(route.reply.redirect.to)
+        sources = [source for place in places for source in ((place,) if isinstance(place, str) else place)]
+        if not any(source.startswith(("body.", "body/")) for source in sources):
+            hint = "read fields `from: body.NAME`, or keep them as `properties`"
+            yield Fault("routes", ("routes", name), "takes POST and reads nothing of the body", hint, "warning")
 
 
 def _keys(tracker: Tracker, routes: Routes) -> Iterable[Fault]:
