@@ -220,7 +220,7 @@ def _from_hit(
         landing = _landings[text]
         if landing is None:
             return refuse(BAD_DESTINATION, event_id, dimensions)
-        if ring is not None and ("sig" in given or "kid" in given or "exp" in given):
+        if ring is not None and not signing.PARAMETERS.isdisjoint(given):
             reason = signing.verify(keys, given, path, text, now_ms)
             if reason:
                 return refuse(reason, event_id, dimensions)
