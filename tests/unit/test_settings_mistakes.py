@@ -78,7 +78,7 @@ routes:                                     # keyed by name: order never matters
     ack: power
     dimensions: {campaign: path.campaign, order: query.order, click: query.click_id}
     metrics:
-      value: {from: query.value, as: money, unit: each, currency: USD}
+      value: {from: [query.value, body.value], as: money, unit: each, currency: USD}
   video:
     path: /video/{campaign}/{creative}/{action}.gif
     use: [ad]
