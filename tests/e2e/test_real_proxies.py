@@ -25,7 +25,7 @@ HEADERS = {
 }  # fmt: skip
 
 
-def example(language: str, number: int) -> str:
+def example(language: str, number: int = 0) -> str:
     """A configuration out of the page."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[number]
 
@@ -96,7 +96,7 @@ def test_behind_nginx_a_client_cannot_invent_its_address(serve: Callable[..., An
     if NGINX is None:
         pytest.skip("no nginx: apt-get install nginx")
     tracker, port = tracked(serve, tmp_path, "{trusted_proxies: [127.0.0.1]}"), free_port()
-    text = example("nginx", 0).replace("127.0.0.1:8000", tracker.address).replace("listen 80;", f"listen 127.0.0.1:{port};")
+    text = example("nginx").replace("127.0.0.1:8000", tracker.address).replace("listen 80;", f"listen 127.0.0.1:{port};")
     (tmp_path / "nginx.conf").write_text(
         f"daemon off; pid {tmp_path}/pid; error_log stderr; events {{}}\nhttp {{ access_log off; underscores_in_headers on;\n"
         + "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -125,7 +125,7 @@ def test_behind_haproxy_a_client_cannot_invent_its_address(
     if HAPROXY is None:
         pytest.skip("no HAProxy: apt-get install haproxy")
     tracker, port = tracked(serve, tmp_path, clients), free_port()
-    text = example("haproxy", number).replace("127.0.0.1:8000", tracker.address).replace("bind :80", f"bind 127.0.0.1:{port}")
+    text = example("text", number).replace("127.0.0.1:8000", tracker.address).replace("bind :80", f"bind 127.0.0.1:{port}")
     assert change[0] in text
     (tmp_path / "haproxy.cfg").write_text(
         "defaults\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n    timeout check 2s\n\n" + text.replace(*change)
