@@ -67,12 +67,12 @@ def find(name: str) -> Transform:
         try:
             found = point.load()
         except Exception as error:  # a stranger's module: it may raise anything
-            message = f"cannot be loaded from {point.value}: {type(error).__name__}: {error}"
+            message = f"the transform `{name}` cannot be loaded from {point.value}: {type(error).__name__}: {error}"
             raise UnusableTransform(message) from error
         if not callable(found):
-            raise UnusableTransform(f"{point.value} is no function")
+            raise UnusableTransform(f"the transform `{name}`: {point.value} is no function")
         return found  # type: ignore[no-any-return]  # entry points are untyped
-    raise UnusableTransform("is not installed")
+    raise UnusableTransform(f"the transform `{name}` is not installed")
 
 
 class Transforms:

@@ -100,7 +100,7 @@ def _route(
             preprocess.find(wanted)
         except preprocess.UnusableTransform as error:
             at_place = (*where, "preprocess", at) if own.preprocess is not None else where
-            yield _fault(at_place, f"the transform {quoted(wanted)} {error}", suggestion(wanted, preprocess.names()))
+            yield _fault(at_place, str(error), suggestion(wanted, preprocess.names()))
     yield from _fields(where, route, routes, parsed, posts)
     if isinstance(route.reply, LongReply):
         if (route.reply.redirect is None) == (route.reply.fixed is None):
