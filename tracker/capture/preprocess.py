@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 import msgspec
@@ -56,23 +57,30 @@ class UnusableTransform(Exception):
     """A transform that cannot be had; ``str()`` says why."""
 
 
+@functools.cache
+def _installed() -> dict[str, EntryPoint]:
+    """By name. Once a process: it takes 10 ms."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
 def names() -> list[str]:
     """What is installed; imports nothing."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted(_installed())
 
 
 def find(name: str) -> Transform:
     """The transform of a name. Raises ``UnusableTransform``."""
-    for point in entry_points(group=GROUP, name=name):
-        try:
-            found = point.load()
-        except Exception as error:  # a stranger's module: it may raise anything
-            message = f"the transform `{name}` cannot be loaded from {point.value}: {type(error).__name__}: {error}"
-            raise UnusableTransform(message) from error
-        if not callable(found):
-            raise UnusableTransform(f"the transform `{name}`: {point.value} is no function")
-        return found  # type: ignore[no-any-return]  # entry points are untyped
-    raise UnusableTransform(f"the transform `{name}` is not installed")
+    point = _installed().get(name)
+    if point is None:
+        raise UnusableTransform(f"the transform `{name}` is not installed")
+    try:
+        found = point.load()
+    except Exception as error:  # a stranger's module: it may raise anything
+        message = f"the transform `{name}` cannot be loaded from {point.value}: {type(error).__name__}: {error}"
+        raise UnusableTransform(message) from error
+    if not callable(found):
+        raise UnusableTransform(f"the transform `{name}`: {point.value} is no function")
+    return found  # type: ignore[no-any-return]  # entry points are untyped
 
 
 class Transforms:
