@@ -72,7 +72,7 @@ REASONS: tuple[Reason, ...] = (
     Reason(INVALID_EVENT_NAME, "bad", "The event's name is empty, too long, or has characters beyond letters, digits and `_ . $ : -`."),
     Reason(INVALID_BODY, "bad", "The body is not what the route reads: a JSON object or a form, in UTF-8."),
     Reason(BODY_TOO_COMPLEX, "bad", "The body is nested too deeply, has too many values, or a number out of range."),
-    Reason(BAD_DESTINATION, "bad", "The redirect's destination is not a plain http(s) URL of a host that the route allows."),
+    Reason(BAD_DESTINATION, "bad", "The redirect's destination is not a plain http(s) URL of a host that the route allows, and it is not signed."),
     Reason(UNENCODABLE, "bad", "The event could not be written as JSON; the tracker should have cleaned it: please report it."),
     Reason(BAD_SIGNATURE, "bad", "The destination's signature is none of ours: changed, cut, or made with a key that is no longer known."),
     Reason(SIGNATURE_EXPIRED, "bad", "The destination's signature was good until a time that has passed: sign the link anew."),

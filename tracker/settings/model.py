@@ -122,6 +122,8 @@ class Tracker(Frozen, frozen=True):
     """Folder of rings, journal, cursors and logs; relative to where the tracker is started."""
     workers: Natural = 0
     """Capture processes; 0 means one a core."""
+    door: Literal["fast", "portable"] = "portable"
+    """Who reads requests: the tracker's own worker (``fast``: Linux, one epoll loop), or gunicorn's threads (``portable``)."""
     threads: Annotated[int, Meta(ge=1, le=64)] = 4
     """Request threads of a worker (the portable door)."""
     graceful_timeout_s: Annotated[int, Meta(ge=1, le=300)] = 10
