@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -96,6 +96,11 @@ def encode_line(event: Event) -> bytes:
     Raises ``UnicodeEncodeError`` on a lone surrogate, which the endpoint has cleaned away before.
     """
     return _ENCODER.encode(event) + b"\n"
+
+
+def encode_lines(events: Sequence[Event]) -> bytes:
+    """The lines of several events. Raises ``UnicodeEncodeError``."""
+    return _ENCODER.encode_lines(events)
 
 
 def decode_line(line: bytes) -> Event:

@@ -48,6 +48,8 @@ NO_SLOT = "no_slot"
 NOT_DURABLE = "not_durable"
 BAD_LANE_LIMIT = "bad_lane_limit"
 SHED = "shed"
+MALFORMED_REQUEST = "malformed_request"
+HEAD_TOO_LARGE = "head_too_large"
 
 HEAD = "head"
 PREFETCH = "prefetch"
@@ -91,6 +93,8 @@ REASONS: tuple[Reason, ...] = (
     Reason(NOT_DURABLE, "refused", "`ack: power` was due and the sync failed or took too long: the outcome is unknown, no reply is sent."),
     Reason(BAD_LANE_LIMIT, "refused", "More bad events than `limits.max_bad_events_per_second` or more bytes of them: answered, counted, not kept."),
     Reason(SHED, "refused", "The ring is nearly full, and what is left is for routes of a higher `priority`: 503."),
+    Reason(MALFORMED_REQUEST, "refused", "What came is no HTTP that two readers would understand alike: 400, and the connection is closed."),
+    Reason(HEAD_TOO_LARGE, "refused", "The headers of a request are longer than the door takes: 431."),
     Reason(HEAD, "flag", "A HEAD request: somebody looked without loading. Never billed."),
     Reason(PREFETCH, "flag", "The browser fetched ahead of the person (`Purpose`, `Sec-Purpose`, `X-Moz`). Never billed."),
     Reason(GPC, "flag", "The person asked not to be tracked (`Sec-GPC: 1`)."),

@@ -25,6 +25,7 @@ from tracker.capture.answer import Answer
 from tracker.capture.bad_lane import BadLane
 from tracker.capture.client import compile_clients
 from tracker.capture.extract import Parts
+from tracker.capture.headers import headers_read
 from tracker.capture.hit import Hit
 from tracker.capture.identity import CLIENT_WORDS, FreshIds, Stamps, take_client_words
 from tracker.capture.memo import Memo
@@ -72,6 +73,8 @@ class Endpoint:
         self._bad_lane = BadLane(caps, self._refusals)
         self.watch: Watch | None = None
         """For `tracker explain`; None where hits are served."""
+        self.headers = headers_read(settings.routes, settings.tracker.clients)
+        """Names of the headers that any route reads, in lower case; None: all, for a transform may ask for any."""
 
     def answer(self, hit: Hit) -> Answer:
         """The reply and the events (none or one) of a hit."""

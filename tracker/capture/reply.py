@@ -31,6 +31,8 @@ class Fixed(NamedTuple):
     reason: str
     headers: tuple[Header, ...]
     body: bytes
+    head: bytes
+    """Status line and headers as HTTP/1.1 has them, each with its CRLF."""
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -59,11 +61,10 @@ def fixed(
 ) -> Fixed:
     """A fixed part with the headers that every tracking reply has. ``body`` None: each hit brings its own."""
     headers = _COMMON + extra + ((("Content-Type", content_type),) if content_type else ())
-    if body is None:
-        return Fixed(status, reason, headers, b"")
-    if status != 204:  # RFC 9110 8.6: a 204 has no Content-Length
+    if body is not None and status != 204:  # RFC 9110 8.6: a 204 has no Content-Length
         headers += (("Content-Length", str(len(body))),)
-    return Fixed(status, reason, headers, body)
+    head = f"HTTP/1.1 {status} {reason}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return Fixed(status, reason, headers, body or b"", head.encode("ascii"))
 
 
 PIXEL = fixed(200, "OK", "image/gif", GIF)

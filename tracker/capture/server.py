@@ -33,7 +33,8 @@ from tracker.capture.arbiter import CaptureArbiter, newborn
 from tracker.capture.current import Current
 from tracker.capture.proxy_protocol import ProxiedWorker, gunicorn_settings
 from tracker.capture.rings import Rings
-from tracker.settings.model import Limits, Settings
+from tracker.capture.worker import PixelWorker, usable
+from tracker.settings.model import Limits, Settings, Tracker
 from tracker.settings.problems import SettingsError
 
 log = logging.getLogger("tracker.capture")
@@ -78,8 +79,10 @@ class Capture(BaseApplication):
         self._listener = listener
         self._reread = reread
         self._dump = dump
-        self._rings: Rings | None = None
-        self._current: Current | None = None
+        self.rings: Rings | None = None
+        """In a worker: its rings."""
+        self.current: Current | None = None
+        """In a worker: what it serves."""
         self._presence: running.Presence | None = None
         super().__init__()
 
@@ -89,8 +92,8 @@ class Capture(BaseApplication):
         for name, value in {
             "bind": f"fd://{self._listener.fileno()}",
             "workers": tracker.workers or os.cpu_count() or 1,
-            "worker_class": PortableWorker,
-            "threads": tracker.threads,
+            "worker_class": PixelWorker if fast(tracker) else PortableWorker,
+            "threads": 1 if fast(tracker) else tracker.threads,
             "keepalive": KEEPALIVE_S,
             "graceful_timeout": tracker.graceful_timeout_s,
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # a slow disk must not stop the beat
@@ -130,9 +133,11 @@ class Capture(BaseApplication):
 
     def load(self) -> Any:
         """The WSGI app."""
-        self._rings = Rings(self._settings.tracker)
-        self._current = self._begin()
-        return app.assemble(self._current, self._rings)
+        tracker = self._settings.tracker
+        # The fast door has one thread: all of the worker's ring space is its own.
+        self.rings = Rings(msgspec.structs.replace(tracker, threads=1) if fast(tracker) else tracker)
+        self.current = self._begin()
+        return app.assemble(self.current, self.rings)
 
     def _begin(self) -> Current:
         """The newest settings there are: the arbiter's own are as old as the last SIGHUP."""
@@ -148,12 +153,12 @@ class Capture(BaseApplication):
         return Current(self._settings, app.ThreadIds())
 
     def _ready(self, _worker: ThreadWorker) -> None:
-        if self._rings is None or self._current is None:
+        if self.rings is None or self.current is None:
             return
-        self._rings.prepare(self._settings.tracker.threads)
+        self.rings.prepare(self.cfg.threads)
         try:
             name = self._dump.name if self._dump is not None else ""
-            self._presence = running.Presence(self._rings.data_dir, name, self._settings.version)
+            self._presence = running.Presence(self.rings.data_dir, name, self._settings.version)
         except OSError as error:
             log.warning("nobody can see which version of the settings worker %d serves: %s", os.getpid(), error)
         if self._dump is not None:
@@ -161,8 +166,8 @@ class Capture(BaseApplication):
 
     def _take(self, settings: Settings) -> None:
         """Serve these from now on. Raises, and changes nothing, if they do not compile."""
-        assert self._current is not None
-        self._current.take(settings)
+        assert self.current is not None
+        self.current.take(settings)
         self._take_limits(settings.tracker.limits)
         if self._presence is not None:
             with contextlib.suppress(OSError):
@@ -175,11 +180,16 @@ class Capture(BaseApplication):
     def _leave(self, _arbiter: Arbiter, _worker: ThreadWorker) -> None:
         if self._presence is not None:
             self._presence.leave()
-        if self._rings is not None:
-            self._rings.stop(self._settings.tracker.graceful_timeout_s)
+        if self.rings is not None:
+            self.rings.stop(self._settings.tracker.graceful_timeout_s)
             logging.shutdown()
             # Else the interpreter would wait for request threads, and those for clients that send nothing more.
             os._exit(0)
+
+
+def fast(tracker: Tracker) -> bool:
+    """Whether the fast door serves; where it cannot, the portable one does."""
+    return tracker.door == "fast" and usable() and not tracker.clients.proxy_protocol
 
 
 def _longest_request_line(limits: Limits) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from tracker import reasons
 from tracker.counters import EVENTS_BAD, EVENTS_GOOD, REASON_INDEX, RING_BYTES
-from tracker.event import Event, encode_line
+from tracker.event import Event, encode_line, encode_lines
 from tracker.journal.flusher import Flusher
 from tracker.journal.slot import Slot
 
@@ -61,11 +61,39 @@ class Writer:
         if not ring.publish(lines):
             self._flusher.wake()
             return reasons.RING_FULL if len(lines) <= ring.capacity else reasons.EVENT_TOO_LARGE
-        self.seq = slot.last_seq = seq
-        if ring.crowded:
+        self._published(events, seq, len(lines))
+        return ""
+
+    def append_each(self, requests: Sequence[tuple[Sequence[Event], float]]) -> list[str] | None:
+        """Publish the events of several requests, each with its ``reserve``: all by one publish if they fit.
+
+        None if all were taken, else for each what ``append`` says.
+        """
+        slot = self.slot
+        ring = self._ring
+        if not slot.refusing and not ring.crowded:
+            events = [event for each, _ in requests for event in each]
+            seq = self.seq
+            stream = self.stream
+            for event in events:
+                seq += 1
+                event.stream = stream
+                event.seq = seq
+            try:
+                lines = encode_lines(events)
+            except (ValueError, TypeError, RecursionError, OverflowError):
+                lines = b""  # one of them cannot be encoded: each by itself
+            if lines and ring.publish(lines):
+                self._published(events, seq, len(lines))
+                return None
+        return [self.append(events, reserve) for events, reserve in requests]
+
+    def _published(self, events: Sequence[Event], seq: int, size: int) -> None:
+        self.seq = self.slot.last_seq = seq
+        if self._ring.crowded:
             self._flusher.wake()
         counts = self.counts
-        counts[RING_BYTES] += len(lines)
+        counts[RING_BYTES] += size
         for event in events:
             if event.reason:
                 counts[EVENTS_BAD] += 1
@@ -75,7 +103,6 @@ class Writer:
             if event.flags:
                 for flag in event.flags:
                     counts[REASON_INDEX[flag]] += 1
-        return ""
 
     def _stand_in(self, event: Event) -> bytes:
         """The line of an event that cannot be encoded: what names it, in ASCII."""
@@ -87,6 +114,16 @@ class Writer:
             id=ident, stream=self.stream, seq=event.seq, event=name, lane="bad", reason=reasons.UNENCODABLE,
             timestamp=event.received_at, received_at=event.received_at, source=source,
         ))
+
+    @property
+    def head(self) -> int:
+        """End of what has been published."""
+        return self._ring.head
+
+    @property
+    def durable(self) -> int:
+        """End of what survives a power cut."""
+        return self._ring.durable
 
     def wait_durable(self, timeout_s: float) -> bool:
         """Wait until everything this writer has published survives a power cut. False: nobody knows."""

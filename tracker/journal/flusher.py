@@ -17,6 +17,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tracker import reasons
@@ -46,6 +47,8 @@ class Flusher:
         self._refused = ""
         self.beat = time.monotonic()
         """Monotonic time of the last turn of the loop."""
+        self.on_synced: Callable[[], None] | None = None
+        """Called in the flusher's thread after each turn; must not block or raise."""
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -122,6 +125,8 @@ class Flusher:
                 self._flush(slot)
             with self._synced:
                 self._synced.notify_all()
+            if self.on_synced is not None:
+                self.on_synced()
             self.beat = now = time.monotonic()
             if now >= publish_at or stopping:
                 publish_at = now + 1

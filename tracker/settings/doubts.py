@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from tracker.event import names_like
 from tracker.settings.addresses import everybody, is_public, network
-from tracker.settings.model import LongReply, Route, Routes, Tracker
+from tracker.settings.model import FieldSet, LongReply, Route, Routes, Tracker
 from tracker.settings.problems import Fault, Path, listed, nearest, quoted
 
 _FORGETFUL = ("/dev/shm", "/run", "/var/run")
@@ -45,7 +45,8 @@ def _unread_bodies(routes: Routes) -> Iterable[Fault]:
         kept = (route.properties if route.properties is not None else routes.defaults.properties) not in ("none", ())
         if not posts or kept or route.preprocess:
             continue
-        owners = [route, *(routes.field_sets[used] for used in route.use if used in routes.field_sets)]
+        owners: list[Route | FieldSet] = [route]
+        owners += [routes.field_sets[used] for used in route.use if used in routes.field_sets]
         fields = [field for owner in owners for field in (*owner.dimensions.values(), *owner.metrics.values())]
         places = [field if isinstance(field, str) else field.from_ for field in fields]
         if isinstance(route.reply, LongReply) and route.reply.redirect is not None:
