@@ -15,4 +15,4 @@ accesslog = None
 # proxy passes on what its clients wrote: `SCRIPT_NAME: /imp` would move the path.
 forwarded_allow_ips = ""
 forwarder_headers = ""
-secure_scheme_headers = {}
+secure_scheme_headers: dict[str, str] = {}

@@ -49,9 +49,10 @@ NAMED = "&".join(f"{name}=canary-{name}" for name in IDS)
 
 @pytest.fixture
 def tracker(serve: Callable[..., Any], tmp_path: Path) -> Any:
-    """A tracker with these routes; hits come through a trusted proxy, which names the client."""
+    """A tracker with these routes, through the door that reads only the headers that somebody asks for; hits come through a
+    trusted proxy, which names the client."""
     config, routes = tmp_path / "tracker.yaml", tmp_path / "routes.yaml"
-    config.write_text("version: 1\nclients: {trusted_proxies: [127.0.0.1]}\ncollectors: {log: {type: log}}\n")
+    config.write_text("version: 1\ndoor: fast\nclients: {trusted_proxies: [127.0.0.1]}\ncollectors: {log: {type: log}}\n")
     routes.write_text(ROUTES)
     return serve("--config", str(config), "--routes", str(routes))
 

@@ -95,13 +95,13 @@ class Door:
 
 
 @pytest.fixture
-def door(serve: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[[str], Door]]:
-    """Starts a tracker with these ``clients``."""
+def door(serve: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[..., Door]]:
+    """Starts a tracker with these ``clients``; PROXY headers are read by the portable door."""
     trackers: list[Any] = []
 
-    def start(clients: str) -> Door:
+    def start(clients: str, kind: str = "fast") -> Door:
         config = tmp_path / "tracker.yaml"
-        config.write_text(f"version: 1\nclients: {clients}\ncollectors: {{log: {{type: log}}}}\n")
+        config.write_text(f"version: 1\ndoor: {kind}\nclients: {clients}\ncollectors: {{log: {{type: log}}}}\n")
         trackers.append(serve("--config", str(config)))
         return Door(trackers[-1])
 
@@ -117,7 +117,7 @@ def door(serve: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[[str], 
 LISTENING = "{proxy_protocol: true, trusted_proxies: [127.0.0.1, 10.0.0.0/8]}"
 
 
-def test_each_hit_of_a_connection_has_the_address_that_its_proxy_header_named(door: Callable[[str], Door]) -> None:
+def test_each_hit_of_a_connection_has_the_address_that_its_proxy_header_named(door: Callable[..., Door]) -> None:
     """Versions 1 and 2, IPv4 and IPv6, with TLVs, in one piece and byte by byte; three hits a connection, whatever the client's
     own headers say (gunicorn's threaded worker forgets the header after the first, and would then believe them)."""
     at = door(LISTENING)
@@ -132,7 +132,7 @@ def test_each_hit_of_a_connection_has_the_address_that_its_proxy_header_named(do
     assert at.ips(30) == expected
 
 
-def test_pipelined_hits_behind_one_header_all_have_its_address(door: Callable[[str], Door]) -> None:
+def test_pipelined_hits_behind_one_header_all_have_its_address(door: Callable[..., Door]) -> None:
     """Three requests in one packet with the header."""
     at = door(LISTENING)
     with at.connect() as connection:
@@ -145,7 +145,7 @@ def test_pipelined_hits_behind_one_header_all_have_its_address(door: Callable[[s
     assert at.ips(3) == [KEPT] * 3
 
 
-def test_a_connection_of_the_balancers_own_is_its_own_and_one_of_nobody_is_nobodys(door: Callable[[str], Door]) -> None:
+def test_a_connection_of_the_balancers_own_is_its_own_and_one_of_nobody_is_nobodys(door: Callable[..., Door]) -> None:
     """LOCAL is the balancer; UNKNOWN and an unspecified family name nobody, and then no header about addresses is believed."""
     at = door(LISTENING)
     for header in (LOCAL, LOCAL_WITH_ADDRESSES):
@@ -157,7 +157,7 @@ def test_a_connection_of_the_balancers_own_is_its_own_and_one_of_nobody_is_nobod
     assert at.ips(10) == [PROXY_KEPT] * 2 + [""] * 8
 
 
-def test_who_is_not_listed_can_send_no_proxy_header(door: Callable[[str], Door]) -> None:
+def test_who_is_not_listed_can_send_no_proxy_header(door: Callable[..., Door]) -> None:
     """403 and no event for each form of the header; without one it is served under its own address."""
     at = door(LISTENING)
     for header in (V1, V1_IPV6, V2, V2_IPV6, LOCAL, UNKNOWN, UNSPECIFIED):
@@ -169,7 +169,7 @@ def test_who_is_not_listed_can_send_no_proxy_header(door: Callable[[str], Door])
     assert at.ips(2) == [PROXY_KEPT] * 2
 
 
-def test_behind_a_listed_balancer_a_listed_proxy_may_name_the_client(door: Callable[[str], Door]) -> None:
+def test_behind_a_listed_balancer_a_listed_proxy_may_name_the_client(door: Callable[..., Door]) -> None:
     """The balancer's header names 10.1.2.3, which is a proxy too: what that wrote on the right is the client. A health check
     without a header is served."""
     at = door(LISTENING)
@@ -205,7 +205,7 @@ GARBAGE = {
 }
 
 
-def test_a_malformed_header_is_a_400_and_no_event(door: Callable[[str], Door]) -> None:
+def test_a_malformed_header_is_a_400_and_no_event(door: Callable[..., Door]) -> None:
     """From a listed balancer; never a 5xx, no traceback in the log, and the next connection is served."""
     at = door(LISTENING)
     answers = {}
@@ -218,7 +218,7 @@ def test_a_malformed_header_is_a_400_and_no_event(door: Callable[[str], Door]) -
     assert at.ips(1) == [KEPT]
 
 
-def test_half_a_header_is_no_event(door: Callable[[str], Door]) -> None:
+def test_half_a_header_is_no_event(door: Callable[..., Door]) -> None:
     """The balancer closes in the middle: nothing happens."""
     at = door(LISTENING)
     for header in (V1, V2, V2_IPV6):
@@ -229,19 +229,21 @@ def test_half_a_header_is_no_event(door: Callable[[str], Door]) -> None:
     assert at.ips(1) == [KEPT]
 
 
-def test_without_the_setting_a_proxy_header_is_no_request(door: Callable[[str], Door]) -> None:
+@pytest.mark.parametrize("kind", ["fast", "portable"])
+def test_without_the_setting_a_proxy_header_is_no_request(door: Callable[..., Door], kind: str) -> None:
     """400 from everybody, listed or not."""
-    at = door("{trusted_proxies: [127.0.0.1]}")
+    at = door("{trusted_proxies: [127.0.0.1]}", kind)
     for header in (V1, V2, UNKNOWN):
         for source in (LISTED, UNLISTED):
             assert at.once(header, source) in (400, 0)
     assert at.ips(0) == []
 
 
-def test_underscores_and_gunicorns_own_trust_in_loopback_change_nothing(door: Callable[[str], Door]) -> None:
+@pytest.mark.parametrize("kind", ["fast", "portable"])
+def test_underscores_and_gunicorns_own_trust_in_loopback_change_nothing(door: Callable[..., Door], kind: str) -> None:
     """In WSGI ``X_Forwarded_For`` would pass for ``X-Forwarded-For``; ``SCRIPT_NAME`` would move the path; contradicting schemes
     would be a 400. From the proxy's address, where a client's own headers arrive."""
-    at = door("{trusted_proxies: [127.0.0.1]}")
+    at = door("{trusted_proxies: [127.0.0.1]}", kind)
     assert at.once(b"", X__Forwarded__For=REAL) == 200
     assert at.once(b"", X__Forwarded__For=REAL, X_Forwarded_For=FAKE) == 200
     assert at.once(b"", X_Forwarded_For=FAKE, X__Forwarded__For=REAL) == 200
@@ -253,9 +255,10 @@ def test_underscores_and_gunicorns_own_trust_in_loopback_change_nothing(door: Ca
     assert at.ips(8) == [KEPT, KEPT, KEPT, PROXY_KEPT, PROXY_KEPT, KEPT, KEPT, PROXY_KEPT]
 
 
-def test_a_server_that_inserts_ads_is_believed_about_the_device_and_nobody_else_is(door: Callable[[str], Door]) -> None:
+@pytest.mark.parametrize("kind", ["fast", "portable"])
+def test_a_server_that_inserts_ads_is_believed_about_the_device_and_nobody_else_is(door: Callable[..., Door], kind: str) -> None:
     """The listed server's events are flagged; the same headers from elsewhere change nothing and flag nothing."""
-    at = door("{ssai_networks: [127.0.0.1]}")
+    at = door("{ssai_networks: [127.0.0.1]}", kind)
     device = {"X__Device__IP": REAL, "X__Device__User__Agent": "AppleTV11,1/11.1", "User__Agent": "SSAI/1.0"}
     assert at.once(b"", **device) == 200
     assert at.once(b"", UNLISTED, **device) == 200

@@ -47,6 +47,8 @@ _DEVICE = {
     "accept-language": "x-device-accept-language",
     "x-requested-with": "x-device-requested-with",
 }
+DEVICE_HEADERS = frozenset({"x-device-ip", *_DEVICE.values()})
+"""What is asked of a server that speaks for devices."""
 
 # One parameter of a forwarded-element. A token is taken widely: ports and brackets want quotes, and do not always get
 # them.

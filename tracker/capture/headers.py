@@ -5,6 +5,7 @@ PERF: a browser sends a dozen or more; a door that decodes only those that are r
 
 from __future__ import annotations
 
+from tracker.capture.client import DEVICE_HEADERS
 from tracker.capture.plan import fields_of
 from tracker.capture.source import sources_of, split_source
 from tracker.settings.filled import fill
@@ -22,7 +23,7 @@ def headers_read(routes: Routes, clients: Clients) -> frozenset[str] | None:
     if clients.trusted_proxies:
         names.add(clients.proxy_header)
     if clients.ssai_networks:
-        names.update(("x-device-ip", "x-device-user-agent", "x-device-referer", "x-device-accept-language"))
+        names |= DEVICE_HEADERS
     for each in routes.routes.values():
         route = fill(each, routes.defaults)
         if route.preprocess:
