@@ -19,6 +19,9 @@ from typing import Any
 
 import pytest
 
+DOOR = os.environ.get("TRACKER_TESTS_DOOR", "")
+"""The door that all trackers of a test run have, unless a test says otherwise; empty: the tracker's own choice."""
+
 
 class Served:
     """``tracker serve`` in a folder of its own."""
@@ -30,6 +33,8 @@ class Served:
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         self.base = f"http://{self.address}"
         self._arguments = [sys.executable, "-m", "tracker", "serve", "--bind", self.address, "--no-tail", *arguments]
+        if DOOR:
+            environ = {"TRACKER_DOOR": DOOR} | environ
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACKER_")} | environ
         self.output = folder / "output"
         self.process = self.start()
@@ -130,13 +135,12 @@ class Served:
         return self.process.returncode
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Starts trackers: ``serve("--workers", "1", TRACKER_THREADS="2")``. All are stopped when the test ends."""
+@contextlib.contextmanager
+def _serving(parent: Path) -> Iterator[Callable[..., Served]]:
     started: list[Served] = []
 
     def start(*arguments: str, **environ: str) -> Served:
-        folder = tmp_path / f"tracker{len(started)}"
+        folder = parent / f"tracker{len(started)}"
         folder.mkdir()
         environ = {"TRACKER_WORKERS": "1", "TRACKER_RING_BYTES_PER_WORKER": "4194304"} | environ
         started.append(Served(folder, list(arguments), environ))
@@ -145,3 +149,17 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     yield start
     for tracker in started:
         tracker.stop()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts trackers: ``serve("--workers", "1", TRACKER_DOOR="fast")``. All are stopped when the test ends."""
+    with _serving(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
+    """The same for trackers that all tests of a file share."""
+    with _serving(tmp_path_factory.mktemp("serve_all")) as start:
+        yield start
