@@ -49,8 +49,8 @@ BIND_PATIENCE_S = 2.5
 """How long a busy port is waited for: a predecessor that was killed needs a moment to let go."""
 
 CAPTURES_OWN = frozenset({
-    "clients", "environment", "limits", "public_without_keys", "ring", "signing_keys", "status_networks", "threads",
-    "workers",
+    "clients", "door", "environment", "limits", "public_without_keys", "ring", "signing_keys", "status_networks",
+    "threads", "workers",
 })  # fmt: skip
 """Settings that delivery does not read."""
 

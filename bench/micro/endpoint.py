@@ -177,7 +177,7 @@ def whole_hits(runner: pyperf.Runner, bench: Bench) -> None:
 def parts(runner: pyperf.Runner, bench: Bench, settings: Settings) -> None:
     """What an impression is made of."""
     hits = bench.hits
-    tree = routing.table(settings.routes, 1024)
+    tree = routing.table(settings.routes, settings.tracker)
     plan = tree.find("/imp/c1/cr1.gif")
     assert plan is not None
     keep_ip = plan[0].keep_ip

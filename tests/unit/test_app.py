@@ -175,3 +175,23 @@ def test_any_wsgi_server_will_do_with_a_thread_a_request(settings: Settings, rin
     server.server_close()
     assert sorted(event.id for event in events(rings)) == sorted(answered)
     assert len(rings.flusher.slots) < 10
+
+
+@pytest.mark.parametrize(
+    ("trusted", "headers", "status"),
+    [
+        ("", {}, 200), ("", {"X-Forwarded-For": "203.0.113.9"}, 404), ("", {"Forwarded": "for=127.0.0.1"}, 404), ("127.0.0.0/8", {}, 200),
+        ("127.0.0.0/8", {"X-Forwarded-For": "203.0.113.9"}, 404), ("127.0.0.0/8", {"X-Forwarded-For": "127.0.0.2"}, 200), ("10.0.0.0/8", {"X-Forwarded-For": "127.0.0.1"}, 200),
+    ],
+)  # fmt: skip
+def test_a_proxy_on_the_same_host_opens_the_metrics_to_nobody(
+    trusted: str, headers: dict[str, str], status: int, tmp_path: Path
+) -> None:
+    """A loopback address that speaks for somebody else is that somebody; unless it is listed, nobody knows who."""
+    environ = {"TRACKER_DATA_DIR": str(tmp_path), "TRACKER_CLIENTS_TRUSTED_PROXIES": trusted} if trusted else {"TRACKER_DATA_DIR": str(tmp_path)}
+    settings = load.load(None, None, environ, {}, [routing.check])
+    rings = Rings(settings.tracker)
+    client = falcon.testing.TestClient(app.build(settings, rings))
+    reply = client.simulate_get("/-/metrics", headers=headers, extras={"REMOTE_ADDR": "127.0.0.1"})
+    assert reply.status_code == status
+    rings.stop(1)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from tracker import reasons
 from tracker.capture.answer import Answer
+from tracker.capture.extract import Parts
 from tracker.capture.limits import Bucket
 from tracker.capture.plan import Plan
-from tracker.capture.refusal import NO_ACK, Refusals
+from tracker.capture.refusal import NO_ACK, Refusals, originals
 from tracker.capture.reply import INVALID, Header, Reply, verdict
 from tracker.event import Event, encode_line
 from tracker.settings.model import Limits
@@ -30,15 +31,20 @@ class BadLane:
 
     def take(
         self, plan: Plan, event: Event, trouble: str, field: str, extra: tuple[Header, ...],
-        *, served: bool, now_ms: int,
+        *, served: bool, parts: Parts | None, now_ms: int,
     ) -> Answer:
         """The answer to a hit with trouble. ``extra`` begins with id and acknowledgement; ``served``: the client gets
-        its pixel or redirect all the same.
+        its pixel or redirect all the same; ``parts``: what came, unless nothing of it may be shown.
         """  # fmt: skip
         event.lane = "bad"
         event.reason = trouble
         event.metrics.pop("cost_nanos", None)
-        kept = self._bucket.takes(now_ms, len(encode_line(event)))
+        kept = self._bucket.has_room(now_ms)  # PERF: in a flood of bad hits the rest is not worked out
+        if kept:
+            event.properties = {"field": field}
+            if parts is not None:
+                event.properties["fields"] = originals(plan.originals, parts)
+            kept = self._bucket.takes(now_ms, len(encode_line(event)))
         if not kept:
             extra = (NO_ACK, *extra[2:])
         if served:

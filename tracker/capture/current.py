@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tracker.capture.client import Who, compile_clients
 from tracker.capture.endpoint import Endpoint
 from tracker.settings.model import Settings
 
@@ -25,6 +26,8 @@ class Compiled(NamedTuple):
     max_body_bytes: int
     status_networks: Sequence[Network]
     """Who may read the ``/-/`` pages beside health and readiness."""
+    who: Who | None
+    """Who asks, where there are proxies; see ``client``."""
 
 
 class Current:
@@ -45,4 +48,7 @@ class Current:
     def _compile(self, settings: Settings) -> Compiled:
         tracker = settings.tracker
         networks = [ipaddress.ip_network(text) for text in tracker.status_networks]
-        return Compiled(settings.version, Endpoint(settings, self._fresh_id), tracker.limits.max_body_bytes, networks)
+        return Compiled(
+            settings.version, Endpoint(settings, self._fresh_id), tracker.limits.max_body_bytes, networks,
+            compile_clients(tracker.clients),
+        )  # fmt: skip

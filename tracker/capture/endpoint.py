@@ -32,7 +32,7 @@ from tracker.capture.memo import Memo
 from tracker.capture.place import Place, locate
 from tracker.capture.preprocess import Incoming, preprocess
 from tracker.capture.properties import properties_of
-from tracker.capture.refusal import NO_ACK, Refusals, originals
+from tracker.capture.refusal import NO_ACK, Refusals
 from tracker.capture.reply import Header, Reply, verdict
 from tracker.capture.robots import is_robot
 from tracker.capture.routing import table
@@ -101,6 +101,7 @@ class Endpoint:
                 raw = shield_macros(raw)
             query = parse_query_string(raw, True, False)
         header, address = hit.headers.get, hit.address
+        for_device = False
         if self._who is not None:
             address, header, for_device = self._who(address, header)
             if for_device:
@@ -196,7 +197,7 @@ class Endpoint:
         extra: tuple[Header, ...] = (("X-Event-Id", event.id), plan.ack_header)
         if plan.plain and not trouble:
             return Answer(Reply(plan.good, extra), (event,), plan.ack, plan.name, "", plan.reserve)
-        if plan.cookie is not None and not opted_out:
+        if plan.cookie is not None and not opted_out and not for_device:
             ident = plan.cookie.read(header)
             if not ident:
                 ident = self._fresh_id(received_ms)
@@ -211,11 +212,10 @@ class Endpoint:
             if location:
                 extra += (("Location", location),)
         if trouble:
-            event.properties = {"field": field}
-            if not anonymous:
-                event.properties["fields"] = originals(plan.originals, parts)
-            served = plan.serves or location != ""
-            return self._bad_lane.take(plan, event, trouble, field, extra, served=served, now_ms=received_ms)
+            served, shown = plan.serves or location != "", None if anonymous else parts
+            return self._bad_lane.take(
+                plan, event, trouble, field, extra, served=served, parts=shown, now_ms=received_ms
+            )
         if plan.verdict:
             reply = verdict(plan.good, extra, {"id": event.id, "status": "ok"})
         else:

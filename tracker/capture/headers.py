@@ -13,8 +13,9 @@ from tracker.settings.model import Clients, Routes
 
 ALWAYS = frozenset({
     "user-agent", "referer", "accept-language", "content-type", "sec-gpc", "dnt", "sec-purpose", "purpose", "x-moz",
+    "x-forwarded-for", "forwarded",
 })  # fmt: skip
-"""What every hit is asked for."""
+"""What every hit or page is asked for."""
 
 
 def headers_read(routes: Routes, clients: Clients) -> frozenset[str] | None:

@@ -44,15 +44,23 @@ class Bucket:
         self._bytes = float(bytes_per_second)
         self._last_ms = 0
 
+    def has_room(self, now_ms: int) -> bool:
+        """Whether one more event may be kept at this time, if it is small enough."""
+        self._pass(now_ms)
+        return self._events >= 1 and self._bytes >= 1
+
     def takes(self, now_ms: int, size: int) -> bool:
         """Whether one more bad event of ``size`` bytes is kept at this time."""
-        passed = now_ms - self._last_ms
-        if passed > 0:
-            self._last_ms = now_ms
-            self._events = min(self._events + passed * self._events_per_second / 1000, self._events_per_second)
-            self._bytes = min(self._bytes + passed * self._bytes_per_second / 1000, self._bytes_per_second)
+        self._pass(now_ms)
         if self._events < 1 or self._bytes < size:
             return False
         self._events -= 1
         self._bytes -= size
         return True
+
+    def _pass(self, now_ms: int) -> None:
+        passed = now_ms - self._last_ms
+        if passed > 0:
+            self._last_ms = now_ms
+            self._events = min(self._events + passed * self._events_per_second / 1000, self._events_per_second)
+            self._bytes = min(self._bytes + passed * self._bytes_per_second / 1000, self._bytes_per_second)

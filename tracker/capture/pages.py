@@ -70,11 +70,19 @@ class Metrics:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """404 to anybody outside the listed networks: they need not know that it is there."""
-        if not self._listed(req.env.get("REMOTE_ADDR") or ""):
+        if not self._listed(self._client(req)):
             raise falcon.HTTPNotFound
         resp.data = metrics.page(self._data_dir)
         resp.content_type = metrics.CONTENT_TYPE
         resp.cache_control = ["no-store"]
+
+    def _client(self, req: falcon.Request) -> str:
+        """Who asks; behind a proxy that nobody has listed, "unknown": its own address is no leave for everybody."""
+        address = req.env.get("REMOTE_ADDR") or ""
+        who = self._current.now.who
+        if who is not None and address:
+            return who(address, req.get_header)[0] or "unknown"
+        return "unknown" if req.get_header("x-forwarded-for") or req.get_header("forwarded") else address
 
     def _listed(self, address: str) -> bool:
         if not address:  # a Unix socket

@@ -39,7 +39,11 @@ class Pages:
 
 def _environ(hit: Hit) -> dict[str, Any]:
     """PEP 3333, as far as the pages ask."""
-    return {
+    forwarded = {
+        key: value for key, name in (("HTTP_X_FORWARDED_FOR", "x-forwarded-for"), ("HTTP_FORWARDED", "forwarded"))
+        if (value := hit.headers.get(name))
+    }  # fmt: skip
+    return forwarded | {
         "REQUEST_METHOD": hit.method, "PATH_INFO": hit.path.encode("utf-8", "replace").decode("latin-1"),
         "QUERY_STRING": hit.query, "SCRIPT_NAME": "", "SERVER_NAME": "tracker", "SERVER_PORT": "0",
         "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": hit.address, "HTTP_HOST": hit.headers.get("host") or "tracker",
