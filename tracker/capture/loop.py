@@ -106,7 +106,7 @@ class Loop:
         if self._waiting:
             touched += self._waiting - set(touched)
         for connection in touched:
-            if connection.fd in self._connections:
+            if self._connections.get(connection.fd) is connection:  # not gone, its descriptor another's
                 self._send(connection)
 
     def _other(self, fd: int) -> None:
@@ -217,7 +217,8 @@ class Loop:
 
     def _drop(self, connection: Connection) -> None:
         self._waiting.discard(connection)
-        if self._connections.pop(connection.fd, None) is not None:
+        if self._connections.get(connection.fd) is connection:
+            del self._connections[connection.fd]
             connection.sock.close()  # epoll forgets it
 
     def _look(self) -> None:

@@ -69,7 +69,7 @@ class Wire:
     """What of a request has come so far. ``requests`` are complete, in order."""
 
     __slots__ = (
-        "_address", "_body", "_fed", "_feed", "_headers", "_limit", "_names", "_noise", "_parser", "_url",
+        "_address", "_fed", "_feed", "_headers", "_limit", "_names", "_noise", "_parser", "_pieces", "_size", "_url",
         "asks", "begun", "in_body", "requests",
     )  # fmt: skip
 
@@ -83,8 +83,9 @@ class Wire:
         self._limit = max_body_bytes
         self._parser = httptools.HttpRequestParser(self)
         self._feed = self._parser.feed_data
-        self._fed = self._noise = 0
-        self._url = self._body = b""
+        self._fed = self._noise = self._size = 0
+        self._url = b""
+        self._pieces: list[bytes] = []
         self._headers: dict[str, str] = {}
         self.begun = False
         """Whether a request has begun that is not complete."""
@@ -126,7 +127,7 @@ class Wire:
         raise Refused
 
     def _too_large(self) -> None:
-        self._body = b""
+        self._pieces = []
         self.requests.append(Request(self._hit(), False, False, reasons.BODY_TOO_LARGE))
         raise Refused
 
@@ -145,13 +146,14 @@ class Wire:
         name = self._names[raw]
         if name:
             headers = self._headers
+            text = value.decode("latin-1")
+            if value[-1:] in b"\t ":  # llhttp leaves what stands behind the value (RFC 9110, 5.5)
+                text = text.rstrip("\t ")
             if name in headers:
                 if name in FRAMING:
                     self._stop(reasons.MALFORMED_REQUEST, 400, "Bad Request")
-                joint = "; " if name == "cookie" else ","
-                headers[name] += joint + value.decode("latin-1")
-            else:
-                headers[name] = value.decode("latin-1")
+                text = headers[name] + ("; " if name == "cookie" else ",") + text
+            headers[name] = text
 
     def on_headers_complete(self) -> None:
         """The head is there: is it one that everybody would frame alike?"""
@@ -183,8 +185,9 @@ class Wire:
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body."""
-        self._body = self._body + piece if self._body else piece
-        if len(self._body) > self._limit:
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._limit:
             self._too_large()
 
     def on_message_complete(self) -> None:
@@ -192,8 +195,11 @@ class Wire:
         parser = self._parser
         old = parser.get_http_version() == "1.0"
         self.requests.append(Request(self._hit(), parser.should_keep_alive(), old))
-        self._url = self._body = b""
+        self._url = b""
         self._headers = {}
+        if self._pieces:
+            self._pieces = []
+            self._size = 0
         self._fed = self._noise = 0
         self.begun = self.in_body = self.asks = False
 
@@ -206,7 +212,7 @@ class Wire:
         return Hit(
             _METHODS.get(method) or method.decode("ascii", "replace"),
             path.decode("ascii") if b"%" not in path and path.isascii() else _decoded(path),
-            query.decode("latin-1"), self._headers, self._body, self._address, 0,
+            query.decode("latin-1"), self._headers, b"".join(self._pieces), self._address, 0,
         )  # fmt: skip
 
 
