@@ -28,6 +28,7 @@ import click
 
 import tracker
 from tracker.cli_bad import bad
+from tracker.cli_bench import bench
 from tracker.cli_demo import demo
 from tracker.cli_explain import explain, routes
 from tracker.cli_given import CONFIG, TEMPORARY, Given, console, fail, leave_pipe, settings_flags, warn
@@ -164,7 +165,7 @@ def deliver(given: Given) -> None:
     sys.exit(runner.run_process(given.checked() if given.dump is None else given.load()))
 
 
-for command in (reload, check, routes, explain, sign_url, tail, trace, verify, bad, demo):
+for command in (reload, check, routes, explain, sign_url, tail, trace, verify, bad, demo, bench):
     main.add_command(command)
 
 
