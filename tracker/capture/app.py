@@ -130,9 +130,12 @@ def _body(req: falcon.Request, max_bytes: int) -> tuple[bytes, str]:
     wanted = int(length) if length else max_bytes + 1
     stream = req.env["wsgi.input"]
     parts = []
-    while wanted and (part := stream.read(wanted)):
-        parts.append(part)
-        wanted -= len(part)
+    try:
+        while wanted and (part := stream.read(wanted)):
+            parts.append(part)
+            wanted -= len(part)
+    except Exception as error:  # each server has its own for malformed chunks, and for a client that has gone
+        raise ConnectionResetError(errno.ECONNRESET, "the body cannot be read") from error
     body = b"".join(parts)
     if len(body) > max_bytes:
         return b"", reasons.BODY_TOO_LARGE
