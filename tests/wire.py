@@ -23,7 +23,7 @@ from tracker.journal.reader import JournalReader
 FAST = hasattr(select, "epoll") and find_spec("tracker.capture.worker") is not None
 DOORS = ["portable", "fast"] if FAST else ["portable"]
 
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9]) ([\t -~]*)")
+_STATUS = re.compile(rb"HTTP/1\.[012] ([1-5][0-9][0-9]) ([\t -~]*)")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 
 

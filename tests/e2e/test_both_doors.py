@@ -229,6 +229,8 @@ CASES = [
     one("an empty body", "POST", "/hit/x", JSON, "Content-Length: 0"),
     one("an empty chunked body", "POST", "/hit/x", JSON, "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
     one("chunked", "POST", "/hit/x", JSON, "Transfer-Encoding: chunked", body=chunked(b'{"a":', b"1", b"}")),
+    one("a trailer is no header", "POST", "/json/7", JSON, "Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\nUser-Agent: evil\r\nX-Forwarded-For: 9.9.9.9\r\nReferer: https://evil.example/\r\nSec-GPC: 1\r\n\r\n"),
+    one("a trailer adds to no header", "POST", "/json/7", JSON, "User-Agent: good", "Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\nUser-Agent: evil\r\n\r\n"),
     one("chunked, in strange case", "POST", "/hit/x", JSON, "transfer-encoding: Chunked", body=b"00A\r\n" + b'{"abc": 1}' + b"\r\n000\r\n\r\n"),
     one("chunked, bytes one by one", "POST", "/hit/x", JSON, "Transfer-Encoding: chunked", body=chunked(*(bytes([each]) for each in b'{"abc": "defg"}'))),
     one("chunked, form for a conversion", "POST", "/conv/c1.gif", FORM, "Transfer-Encoding: chunked", body=chunked(b"value=1", b".5&order=o2")),
