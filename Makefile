@@ -15,7 +15,7 @@ TESTS := tests/unit tests/property tests/e2e tests/architecture tests/docs
 DANGLING := $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts docs schemas wheel browser fault bench-micro ci clean
+.PHONY: help run test lint types contracts docs schemas wheel browser fault peers bench-micro bench-peers ci clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -55,8 +55,14 @@ browser: $(VENV)/.test.stamp $(VENV)/.browser.stamp  ## the tests with a real Ch
 fault: $(VENV)/.test.stamp  ## the tests that kill, fill disks and tear writes
 	@$(PY) -m pytest tests/fault
 
+peers: $(VENV)/.test.stamp  ## whether the peers of bench-peers do the tracker's work (those that are installed)
+	@$(PY) -m pytest tests/contract
+
 bench-micro: $(VENV)/.bench.stamp  ## what one hit costs, part by part (pyperf; BENCH=--fast for a first look)
 	@$(PY) -m bench.micro $(BENCH)
+
+bench-peers: $(VENV)/.runtime.stamp  ## one core beside Go, nginx and Lua (wrk; BENCH="--rounds 2 --seconds 2" for a look)
+	@$(PY) -m bench.peers $(BENCH)
 
 ci:  ## everything that CI runs, as CI runs it
 	@bash .ci/run

@@ -1,0 +1,3 @@
+module trackerpeer
+
+go 1.24
