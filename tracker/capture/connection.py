@@ -14,7 +14,7 @@ import socket
 from collections import deque
 from typing import Final
 
-from tracker.capture.wire import Names, Wire
+from tracker.capture.wire import Wire
 
 HEAD_S: Final = 10.0
 """From the first byte of a request (or the connection's begin) to the end of its head."""
@@ -47,15 +47,14 @@ class Connection:
     """See the rules above. ``events`` is what epoll watches for, as the loop has set it."""
 
     __slots__ = (
-        "_rest", "address", "closing", "deadline", "events", "fd", "lingering", "out", "sock", "unsent", "wire",
+        "_rest", "closing", "deadline", "events", "fd", "lingering", "out", "sock", "unsent", "wire",
     )  # fmt: skip
 
-    def __init__(self, sock: socket.socket, address: str, names: Names, max_body_bytes: int, now: float) -> None:
+    def __init__(self, sock: socket.socket, wire: Wire, now: float) -> None:
         """``now`` is monotonic time."""
         self.sock = sock
         self.fd = sock.fileno()
-        self.address = address
-        self.wire = Wire(address, names, max_body_bytes)
+        self.wire = wire
         self.out: deque[bytes | Parked] = deque()
         self.unsent = 0
         """Bytes in ``out`` and behind it."""

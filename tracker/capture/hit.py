@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
+
 
 class Headers(Protocol):
     """Request headers by lower-case name, such as ``user-agent``; values as WSGI has them (bytes read as Latin-1)."""
@@ -17,20 +19,17 @@ class Headers(Protocol):
         """The value, or None."""
 
 
-class Hit:
-    """One request. ``path`` is percent-decoded once (so ``%2F`` separates); ``query`` is as received, without ``?``."""
+class Hit(msgspec.Struct, gc=False):
+    """One request. (PERF: a Struct is made in a third of a class's time.)"""
 
-    __slots__ = ("address", "body", "headers", "method", "path", "query", "received_ms")
-
-    def __init__(
-        self, method: str, path: str, query: str, headers: Headers, body: bytes, address: str, received_ms: int
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.address = address
-        """Client address in full, as text; it must not leave the endpoint."""
-        self.received_ms = received_ms
-        """Unix time in milliseconds."""
+    method: str
+    path: str
+    """Percent-decoded once, so ``%2F`` separates."""
+    query: str
+    """As received, without ``?``."""
+    headers: Headers
+    body: bytes
+    address: str
+    """Client address in full, as text; it must not leave the endpoint."""
+    received_ms: int
+    """Unix time in milliseconds."""

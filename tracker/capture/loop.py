@@ -23,7 +23,7 @@ from tracker.capture.current import Current
 from tracker.capture.pages_door import Pages
 from tracker.capture.rings import Rings
 from tracker.capture.serving import Serving
-from tracker.capture.wire import Names, Request
+from tracker.capture.wire import Names, Request, Wire
 from tracker.counters import REASON_INDEX
 
 ACCEPTS_A_TURN = 32
@@ -135,7 +135,8 @@ class Loop:
             address = peer[0] if isinstance(peer, tuple) else ""
             if address:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(sock, address, self._names, compiled.max_body_bytes, self._now)
+            wire = Wire(address, self._names, compiled.max_body_bytes)
+            connection = Connection(sock, wire, self._now)
             self._connections[connection.fd] = connection
             connection.events = _IN
             self._epoll.register(connection.fd, _IN)

@@ -11,6 +11,7 @@ httptools (0.9): ``on_url`` may come in pieces; names keep their case; nothing l
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -18,7 +19,7 @@ import httptools
 import msgspec
 
 from tracker import reasons
-from tracker.capture.hit import Hit
+from tracker.capture.hit import Headers, Hit
 
 MAX_HEAD_BYTES: Final = 32_768
 """Longest request line and headers together, beside what came in one read with the end of the request before."""
@@ -62,6 +63,9 @@ class Refused(Exception):
     """Raised through the parser."""
 
 
+# What llhttp takes without a word about it, less ``%`` and ``#``.
+_PLAIN_LINE = re.compile(rb'GET (/[!"$&->@-~]*)(?:\?([!"$&-~]*))? HTTP/1\.1').fullmatch
+
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 
 
@@ -69,12 +73,12 @@ class Wire:
     """What of a request has come so far. ``requests`` are complete, in order."""
 
     __slots__ = (
-        "_address", "_fed", "_feed", "_headers", "_limit", "_names", "_noise", "_parser", "_pieces", "_size", "_url",
-        "asks", "begun", "in_body", "requests",
+        "_address", "_block", "_fed", "_feed", "_headers", "_known", "_limit", "_names", "_noise", "_parser", "_pieces",
+        "_size", "_url", "asks", "begun", "in_body", "requests",
     )  # fmt: skip
 
     def __init__(self, address: str, names: Names, max_body_bytes: int) -> None:
-        """``address`` is the connection's."""
+        """``address`` is the connection's; ``names`` are shared by those of a loop."""
         self.requests: list[Request] = []
         self.asks = False
         """Whether the client waits for ``100 Continue``."""
@@ -83,6 +87,10 @@ class Wire:
         self._limit = max_body_bytes
         self._parser = httptools.HttpRequestParser(self)
         self._feed = self._parser.feed_data
+        self._block = b""
+        """The headers of the last plain request as they came, from behind its first line."""
+        self._known: Headers = {}
+        """What they said."""
         self._fed = self._noise = self._size = 0
         self._url = b""
         self._pieces: list[bytes] = []
@@ -95,6 +103,15 @@ class Wire:
     def feed(self, data: bytes) -> bool:
         """Take bytes. False: the connection is to be closed after what ``requests`` says."""
         was = self.begun
+        if not was and data[:4] == b"GET " and data[-4:] == b"\r\n\r\n":  # PERF: nearly always
+            line = data.find(b"\r\n")
+            if data[line:] == self._block:  # as the last time: a page's second pixel differs from the first in its line
+                match = _PLAIN_LINE(data, 0, line)
+                if match is not None:
+                    path, query = match.groups()
+                    hit = Hit("GET", path.decode(), query.decode() if query else "", self._known, b"", self._address, 0)
+                    self.requests.append(Request(hit, True, False))
+                    return True
         try:
             self._feed(data)
         except httptools.HttpParserUpgrade:
@@ -106,6 +123,7 @@ class Wire:
                 self._refuse(reasons.MALFORMED_REQUEST, 400, "Bad Request")
             return False
         if not self.begun:
+            self._remember(data)
             return True
         if self.in_body:
             self._noise += len(data)
@@ -118,6 +136,14 @@ class Wire:
                 self._refuse(reasons.HEAD_TOO_LARGE, 431, "Request Header Fields Too Large")
                 return False
         return True
+
+    def _remember(self, data: bytes) -> None:
+        """The headers of a read that was one plain request, which may be kept."""
+        if len(self.requests) == 1 and data[:4] == b"GET " and data[-4:] == b"\r\n\r\n":
+            request, line = self.requests[0], data.find(b"\r\n")
+            # One blank line, at the end: so there is one request in it, and nothing else.
+            if request.keep and not request.old and request.hit is not None and data.find(b"\r\n\r\n") == len(data) - 4:
+                self._block, self._known = data[line:], request.hit.headers
 
     def _refuse(self, reason: str, status: int, phrase: str) -> None:
         self.requests.append(Request(None, False, False, reason, status, phrase))
@@ -144,7 +170,7 @@ class Wire:
     def on_header(self, raw: bytes, value: bytes) -> None:
         """One header."""
         name = self._names[raw]
-        if name:
+        if name and not self.in_body:  # behind a body stand trailers: they add to nothing (RFC 9110, 6.5.1)
             headers = self._headers
             text = value.decode("latin-1")
             if value[-1:] in b"\t ":  # llhttp leaves what stands behind the value (RFC 9110, 5.5)
