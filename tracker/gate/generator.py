@@ -240,8 +240,11 @@ class Generator:
             self._broken(wire, "an answer that nobody asked for")
             return
         raw = wire.buffer + piece if wire.buffer else piece
-        if wire.need < 0 and not self._head(wire, raw):
-            return
+        while wire.need < 0:
+            begin = self._head(wire, raw)
+            if begin < 0:
+                return
+            raw = raw[begin:]
         if len(raw) < wire.need:
             wire.buffer = raw
             return
@@ -257,23 +260,26 @@ class Generator:
         else:
             self._free.append(wire)
 
-    def _head(self, wire: _Wire, raw: bytes) -> bool:
-        """Find out how long the answer is. False: not known yet, or there is no use in it."""
+    def _head(self, wire: _Wire, raw: bytes) -> int:
+        """Find out how long the answer is, and where it begins: behind an interim one (1xx), then ask again.
+
+        -1: not known yet, or there is no use in it.
+        """
         end = raw.find(b"\r\n\r\n")
         if end < 0:
             if len(raw) > MOST_HEAD_BYTES or not raw.startswith(b"HTTP/1."[: len(raw)]):
                 self._broken(wire, "no HTTP answer")
             else:
                 wire.buffer = raw
-            return False
+            return -1
         head = raw[:end].lower()
         status = head[9:12]
         if not (head.startswith(b"http/1.") and status.isdigit()):
             self._broken(wire, "no HTTP answer")
-            return False
+            return -1
         if status[:1] == b"1":
-            wire.buffer = raw[end + 4 :]
-            return self._head(wire, wire.buffer) if wire.buffer else False
+            wire.buffer = b""
+            return end + 4
         at = head.find(b"\r\ncontent-length:")
         length = head[at + 17 :].split(b"\r", 1)[0].strip() if at >= 0 else b""
         if status in (b"204", b"304") or self._pool[wire.number % len(self._pool)].bodiless:
@@ -282,7 +288,7 @@ class Generator:
             body = int(length)
         else:
             self._broken(wire, "an answer without Content-Length")
-            return False
+            return -1
         at = head.find(b"\r\nconnection:")
         wire.spare = at >= 0 and b"close" in head[at:].split(b"\r\n", 2)[1]
         if self._keep:
@@ -291,7 +297,7 @@ class Generator:
             if at >= 0 and b"\r\nx-tracker-ack: none" not in head:
                 self.record.receipts.append(raw[at + 13 : end].split(b"\r", 1)[0].strip())
         wire.need = end + 4 + body
-        return True
+        return 0
 
     # --- connections
 

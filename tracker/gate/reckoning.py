@@ -2,9 +2,9 @@
 
 Rules
 1. A receipt is an event id in an answer that promises (``X-Event-Id``, and not ``X-Tracker-Ack: none``). Its event must
-   stand in the journal once, and once in the files of the log collectors.
+   stand in the journal once, and once in the files of every log collector that takes such events.
 2. It is read what stands behind the place where journal and files ended before the run. Durable lines only; nothing is
-   written. The files are read on their own account: the journal is not asked what should be in them.
+   written. An event that is in no journal counts as lost by the log as well, unless some file has it.
 3. Events without a receipt are told. At a tracker that had no other clients there may be no more of them than requests
    whose answer never came.
 """
@@ -20,6 +20,8 @@ from typing import Final
 
 import msgspec
 
+from tracker.delivery.choice import choice
+from tracker.event import Event, decode_line
 from tracker.journal.reader import JournalReader
 from tracker.settings import load
 
@@ -64,6 +66,27 @@ class Reckoning(msgspec.Struct, kw_only=True):
         return not wrong and not self.damaged_bytes and self.receipts > 0
 
 
+class _Log:
+    """One log collector: what should be in its files, and what is."""
+
+    def __init__(self, path: Path, takes: Callable[[Event], bool]) -> None:
+        self.path = path
+        self.takes = takes
+        self.wanted: set[bytes] = set()
+        self.found: Counter[bytes] = Counter()
+
+    def files(self) -> list[tuple[Path, os.stat_result]]:
+        """The live file and what it was rotated to."""
+        found = []
+        for path in sorted(self.path.parent.glob("*" + self.path.suffix)):
+            if path == self.path or path.name.startswith(f"{self.path.stem}-"):
+                try:
+                    found.append((path, path.stat()))
+                except FileNotFoundError:
+                    continue
+        return found
+
+
 class Bookkeeper:
     """Made before the run; belongs to one thread."""
 
@@ -72,9 +95,9 @@ class Bookkeeper:
         self._folder = data_dir
         self._journal = JournalReader(data_dir)
         self._ends = {stream: self._journal.end(stream) for stream in self._journal.streams()}
-        self._sizes = {(file.st_dev, file.st_ino): file.st_size for _, file in self._files()}
+        self._logs = _logs(data_dir)
+        self._sizes = {(file.st_dev, file.st_ino): file.st_size for log in self._logs for _, file in log.files()}
         self._in_journal: Counter[bytes] = Counter()
-        self._in_log: Counter[bytes] = Counter()
         self._damaged = 0
 
     def wait(self, receipts: Sequence[bytes], progress: Progress | None = None) -> None:
@@ -83,15 +106,16 @@ class Bookkeeper:
         until, before = time.monotonic() + PATIENCE_S, -1
         while True:
             self._read()
-            found = len(wanted & self._in_journal.keys())
-            if self._files():
-                found = min(found, len(wanted & self._in_log.keys()))
+            absent = wanted - self._in_journal.keys()
+            for log in self._logs:
+                absent |= wanted & log.wanted - log.found.keys()
+            found = len(wanted) - len(absent)
             if progress is not None:
                 progress(found, len(wanted))
             now = time.monotonic()
             if found > before:
                 before, until = found, now + PATIENCE_S
-            if found == len(wanted) or now > until:
+            if not absent or now > until:
                 return
             time.sleep(POLL_S)
 
@@ -100,23 +124,30 @@ class Bookkeeper:
         self._read()
         self._journal.close()
         given = Counter(receipts)
-        files = [str(path) for path, _ in self._files()]
         found = Reckoning(
             data_dir=str(self._folder), receipts=len(receipts), journal_events=self._in_journal.total(),
-            log_files=files, damaged_bytes=self._damaged,
+            log_files=[str(path) for log in self._logs for path, _ in log.files()], damaged_bytes=self._damaged,
             unknown=sum(many for each, many in self._in_journal.items() if each not in given),
         )  # fmt: skip
         for event, times in given.items():
             found.receipts_twice += times > 1
-            for where, count in (("journal", self._in_journal[event]), ("log", self._in_log[event])):
-                if count == 1 or (where == "log" and not files):
-                    continue
-                what = f"{where}_{'repeated' if count else 'lost'}"
-                setattr(found, what, getattr(found, what) + 1)
-                if len(found.examples) < MOST_LISTED:
-                    said = f"{count} times" if count else "not"
-                    found.examples.append(f"{event.decode('ascii', 'replace')} is {said} in the {where}")
+            count = self._in_journal[event]
+            if count != 1:
+                self._note(found, "journal", event, count)
+            in_logs = [log.found[event] for log in self._logs if event in log.wanted or log.found[event]]
+            if self._logs and not count and not in_logs:
+                in_logs = [0]
+            for many in in_logs:
+                if many != 1:
+                    self._note(found, "log", event, many)
         return found
+
+    def _note(self, found: Reckoning, where: str, event: bytes, count: int) -> None:
+        what = f"{where}_{'repeated' if count else 'lost'}"
+        setattr(found, what, getattr(found, what) + 1)
+        if len(found.examples) < MOST_LISTED:
+            said = f"{count} times" if count else "not"
+            found.examples.append(f"{event.decode('ascii', 'replace')} is {said} in the {where}")
 
     def _read(self) -> None:
         for stream in self._journal.streams():
@@ -124,49 +155,56 @@ class Bookkeeper:
             while True:
                 chunk = self._journal.read(stream, at)
                 self._damaged += chunk.damaged_bytes
-                self._in_journal.update(_ids(chunk.lines))
+                for line in chunk.lines:
+                    self._enter(line)
                 if chunk.end == at:
                     break
                 at = chunk.end
             self._ends[stream] = at
-        for path, file in self._files():
-            inode = (file.st_dev, file.st_ino)
-            size = self._sizes.get(inode, 0)
-            if file.st_size <= size:
-                continue
-            with path.open("rb") as content:
-                content.seek(size)
-                while block := content.readlines(1 << 20):
-                    whole = block if block[-1].endswith(b"\n") else block[:-1]
-                    self._in_log.update(_ids(whole))
-                    size += sum(map(len, whole))
-                    if len(whole) < len(block):  # it is being written
-                        break
-            self._sizes[inode] = size
+        for log in self._logs:
+            for path, file in log.files():
+                self._read_file(log, path, file)
 
-    def _files(self) -> list[tuple[Path, os.stat_result]]:
-        """The live files of the log collectors and what they were rotated to."""
-        found: dict[Path, os.stat_result] = {}
-        for live in self._live():
-            begin, end = live.stem, live.suffix
-            for path in sorted(live.parent.glob(f"{begin}*{end}")):
-                try:
-                    found[path] = path.stat()
-                except FileNotFoundError:
-                    continue
-        return list(found.items())
-
-    def _live(self) -> list[Path]:
-        """As the settings have them that the folder is served with."""
+    def _enter(self, line: bytes) -> None:
         try:
-            settings = load.restore((self._folder / "run" / "settings.json").read_bytes())
-        except (OSError, ValueError):
-            return []
-        names = [
-            str(each.options.get("file", "events.ndjson"))
-            for each in settings.tracker.collectors.values() if each.type == "log"
-        ]  # fmt: skip
-        return [self._folder / "log" / name for name in dict.fromkeys(names) if name != "-"]
+            event = decode_line(line)
+        except ValueError:
+            self._damaged += len(line)
+            return
+        name = event.id.encode()
+        self._in_journal[name] += 1
+        for log in self._logs:
+            if log.takes(event):
+                log.wanted.add(name)
+
+    def _read_file(self, log: _Log, path: Path, file: os.stat_result) -> None:
+        inode = (file.st_dev, file.st_ino)
+        size = self._sizes.get(inode, 0)
+        if file.st_size <= size:
+            return
+        with path.open("rb") as content:
+            content.seek(size)
+            while block := content.readlines(1 << 20):
+                whole = block if block[-1].endswith(b"\n") else block[:-1]
+                log.found.update(_ids(whole))
+                size += sum(map(len, whole))
+                if len(whole) < len(block):  # it is being written
+                    break
+        self._sizes[inode] = size
+
+
+def _logs(folder: Path) -> list[_Log]:
+    """The log collectors, as the settings have them that the folder is served with."""
+    try:
+        settings = load.restore((folder / "run" / "settings.json").read_bytes())
+    except (OSError, ValueError):
+        return []
+    found = []
+    for each in settings.tracker.collectors.values():
+        name = str(each.options.get("file", "events.ndjson"))
+        if each.type == "log" and name != "-":
+            found.append(_Log(folder / "log" / name, choice(each)))
+    return found
 
 
 def _ids(lines: list[bytes]) -> Iterator[bytes]:
