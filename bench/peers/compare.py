@@ -40,6 +40,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=_positive, default=5, help="runs of each contender (default 5)")
     parser.add_argument("--seconds", type=_positive, default=5, help="seconds a run, beside its warm-up (default 5)")
+    parser.add_argument("--tries", type=_positive, default=3,
+                        help="times that a run is made while other work disturbs it (default 3)")  # fmt: skip
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="these contenders; repeatable")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where peers.json and peers.md go")
     parser.add_argument("--check", action="store_true", help="compare events and replies, field by field; no load")
@@ -64,7 +66,7 @@ def main() -> int:
     if load.missing():
         print(f"nothing can be measured: {load.missing()}", file=sys.stderr)
         return 1
-    return compare(present, absent, given.rounds, given.seconds, given.out)
+    return compare(present, absent, given.rounds, given.seconds, given.tries, given.out)
 
 
 def _positive(text: str) -> int:
@@ -90,11 +92,15 @@ def check(present: list[Contender]) -> int:
     return 1 if differ else 0
 
 
-def compare(present: list[Contender], absent: dict[str, str], rounds: int, seconds: int, out: Path) -> int:
+def compare(
+    present: list[Contender], absent: dict[str, str], rounds: int, seconds: int, tries: int, out: Path
+) -> int:
     """Measure, write ``peers.json`` and ``peers.md``, print the table; 1 if the tracker's own runs were not clean."""
     began, before = time.time(), os.getloadavg()
     print(f"{rounds} rounds of {len(present)} runs, {seconds} s each; load average {before[0]:.1f}", flush=True)
-    results = measure.measure(present, rounds, seconds, lambda result: print(measure.told(result), flush=True))
+    results = measure.measure(
+        present, rounds, seconds, tries, lambda result: print(measure.told(result), flush=True)
+    )
     said = summary(present, absent, results)
     said |= {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)), "rounds": rounds, "seconds": seconds,
@@ -133,6 +139,7 @@ def summary(present: list[Contender], absent: dict[str, str], results: list[meas
             "load_used": median(run.load_used for run in runs), "load_taken": median(run.load_taken for run in runs),
             "answered": sum(run.answered for run in runs), "events": sum(run.events for run in runs),
             "lost": sum(run.lost for run in runs), "clean": all(run.clean for run in runs),
+            "disturbed_runs": sum(run.disturbed for run in runs),
             "runs": [run._asdict() for run in runs],
         }  # fmt: skip
         if mine and contender.name not in (name, again):
@@ -174,6 +181,10 @@ def markdown(said: dict[str, Any]) -> str:
     if control := said.get("control"):
         lines += ["", f"Control, the tracker against itself: {control['median']:.3f} ({control['lowest']:.3f}-"
                       f"{control['highest']:.3f}), noise {control['noise']:.1%}."]  # fmt: skip
+    disturbed = sum(row["disturbed_runs"] for row in said["contenders"])
+    if disturbed:
+        total = sum(len(row["runs"]) for row in said["contenders"])
+        lines += ["", f"Disturbed by other work: {disturbed} of {total} runs; see the columns of cores."]
     lines += [f"Left out: {name}: {why}" for name, why in said["left_out"].items()]
     return "\n".join(lines) + "\n"
 

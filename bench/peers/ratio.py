@@ -34,8 +34,8 @@ class Attempt(NamedTuple):
     results: list[measure.Result]
 
 
-def attempt(mine: tuple[Contender, Contender], peer: Contender, rounds: int, seconds: float, least: float,
-            most_noise: float) -> Attempt:  # fmt: skip
+def attempt(mine: tuple[Contender, Contender], peer: Contender, rounds: int, seconds: float, tries: int,
+            least: float, most_noise: float) -> Attempt:  # fmt: skip
     """Measure once."""
     one, other = mine
     results: list[measure.Result] = []
@@ -44,7 +44,7 @@ def attempt(mine: tuple[Contender, Contender], peer: Contender, rounds: int, sec
             order = (one, peer, other) if number % 2 == 0 else (other, peer, one)
             for contender in order:
                 folder = Path(scratch) / f"{contender.name}-{number}"
-                results.append(measure.run_once(contender, number, seconds, folder))
+                results.append(measure.run_calm(contender, number, seconds, folder, tries))
                 print(measure.told(results[-1]), flush=True)
     rates = {name: [run.rate for run in measure.of(results, name)] for name in (one.name, other.name, peer.name)}
     control = figures.ratios(rates[one.name], rates[other.name])
@@ -61,11 +61,12 @@ def main() -> int:
     parser.add_argument("--noise", type=float, default=0.05, help="most noise of the control (default 0.05)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--seconds", type=int, default=3, help="seconds a run, beside its warm-up (default 3)")
+    parser.add_argument("--tries", type=int, default=3, help="times that a disturbed run is made (default 3)")
     parser.add_argument("--door", default=default_door(), choices=DOORS, help="the tracker's door")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
-    if given.rounds < 1 or given.seconds < 1:
-        parser.error("at least one round of one second")
+    if min(given.rounds, given.seconds, given.tries) < 1:
+        parser.error("at least one round, one second, one try")
     mine = (ours(door=given.door), ours(door=given.door, suffix="-again"))
     absent = load.missing() or GO.missing() or mine[0].missing()
     if absent:
@@ -75,13 +76,14 @@ def main() -> int:
     attempts = []
     for number in (1, 2):
         print(f"attempt {number}: {mine[0].name} and {GO.version()}, load average {os.getloadavg()[0]:.1f}", flush=True)
-        found = attempt(mine, GO, given.rounds, given.seconds, given.least, given.noise)
+        found = attempt(mine, GO, given.rounds, given.seconds, given.tries, given.least, given.noise)
         attempts.append(found)
         verdict = "failed" if found.unclean else found.verdict
         print(
             f"{verdict}: {found.ratio.median:.2f} times Go ({found.ratio.lowest:.2f}-{found.ratio.highest:.2f}; at "
             f"least {given.least:g}), against itself {found.control.median:.3f} ({found.control.lowest:.3f}-"
-            f"{found.control.highest:.3f}), noise {found.noise:.1%} (at most {given.noise:.0%})"
+            f"{found.control.highest:.3f}), noise {found.noise:.1%} (at most {given.noise:.0%}), "
+            f"{sum(run.disturbed for run in found.results)} of {len(found.results)} runs disturbed"
         )
         for line in found.unclean:
             print(f"not clean: {line}")

@@ -91,9 +91,37 @@ def test_each_round_begins_with_another(monkeypatch: pytest.MonkeyPatch) -> None
     seen: list[str] = []
     monkeypatch.setattr(measure, "run_once", rates({"a": 1, "b": 1, "c": 1}))
     line = [dataclasses.replace(GO, name=name) for name in "abc"]
-    results = measure.measure(line, 3, 1, lambda run: seen.append(run.contender))
+    monkeypatch.setattr(measure, "wait_calm", lambda _: None)
+    results = measure.measure(line, 3, 1, 1, lambda run: seen.append(run.contender))
     assert "".join(seen) == "abcbcacab"
     assert [run.round for run in measure.of(results, "b")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("taken", "made", "kept"),
+    [([0.05], 1, 0), ([0.5, 0.0], 2, 1), ([0.5, 0.3, 0.4], 3, 1)],
+    ids=["calm", "calm at the second try", "never calm"],
+)
+def test_a_disturbed_run_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, taken: list[float], made: int, kept: int
+) -> None:
+    """Until others leave both cores alone; if they never do, the calmest stays, whatever its rate, and is marked."""
+    runs = [result("go", 0, 100.0 - n, load_taken=share) for n, share in enumerate(taken)]
+    left = iter(runs)
+    monkeypatch.setattr(measure, "wait_calm", lambda _: None)
+    monkeypatch.setattr(measure, "run_once", lambda *_: next(left))
+    found = measure.run_calm(GO, 0, 1, Path("never"), 3)
+    assert found is runs[kept]
+    assert len(list(left)) == len(runs) - made
+    assert found.disturbed == (taken[kept] > 0.1) == ("disturbed" in measure.told(found))
+
+
+def test_a_run_that_lost_events_is_not_tried_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work excuses slowness, never loss."""
+    left = iter([result("go", 0, 1.0, load_taken=0.9, lost=1), result("go", 0, 1.0)])
+    monkeypatch.setattr(measure, "wait_calm", lambda _: None)
+    monkeypatch.setattr(measure, "run_once", lambda *_: next(left))
+    assert measure.run_calm(GO, 0, 1, Path("never"), 3).lost == 1
 
 
 def test_what_wrk_says_is_read() -> None:
@@ -138,6 +166,7 @@ def test_the_summary_holds_ratio_control_and_who_was_left_out(monkeypatch: pytes
 def gate(monkeypatch: pytest.MonkeyPatch, run_once: Callable[..., measure.Result], *arguments: str) -> int:
     """The gate's exit code with runs of known rates."""
     monkeypatch.setattr(measure, "run_once", run_once)
+    monkeypatch.setattr(measure, "wait_calm", lambda _: None)
     monkeypatch.setattr(load, "missing", lambda: "")
     monkeypatch.setattr(ratio, "GO", dataclasses.replace(GO, missing=lambda: "", version=lambda: "go"))
     monkeypatch.setattr("sys.argv", ["ratio", "--door", "portable", "--rounds", "3", "--seconds", "1", *arguments])

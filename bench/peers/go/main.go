@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -27,10 +26,7 @@ func main() {
 	flag.Parse()
 	log.SetFlags(0)
 
-	// The live heap is a few megabytes, so at the default of 100 the collector would run all the time.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	// GOGC stays at its default: 400 and 1600 were measured and made no difference beyond the noise.
 	if err := serve(*address, *path, *environment); err != nil {
 		log.Fatal(err)
 	}
