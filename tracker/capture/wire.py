@@ -24,8 +24,9 @@ from tracker.capture.hit import Headers, Hit
 MAX_HEAD_BYTES: Final = 32_768
 """Longest request line and headers together, beside what came in one read with the end of the request before."""
 MAX_CHUNK_NOISE: Final = 65_536
-"""Most bytes of chunk sizes, extensions and trailers in one body, beside six a chunk byte."""
-FRAMING: Final = frozenset({"host", "content-length", "transfer-encoding", "expect"})
+"""Most bytes of chunk sizes, extensions and trailers in one body, beside six for each of its bytes."""
+_FRAMES_A_BODY: Final = frozenset({"content-length", "transfer-encoding", "expect"})
+FRAMING: Final = _FRAMES_A_BODY | {"host"}
 
 
 class Names(dict[bytes, str]):
@@ -72,11 +73,6 @@ _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELE
 class Wire:
     """What of a request has come so far. ``requests`` are complete, in order."""
 
-    __slots__ = (
-        "_address", "_block", "_fed", "_feed", "_headers", "_known", "_limit", "_names", "_noise", "_parser", "_pieces",
-        "_size", "_url", "asks", "begun", "in_body", "requests",
-    )  # fmt: skip
-
     def __init__(self, address: str, names: Names, max_body_bytes: int) -> None:
         """``address`` is the connection's; ``names`` are shared by those of a loop."""
         self.requests: list[Request] = []
@@ -88,9 +84,8 @@ class Wire:
         self._parser = httptools.HttpRequestParser(self)
         self._feed = self._parser.feed_data
         self._block = b""
-        """The headers of the last plain request as they came, from behind its first line."""
+        """The headers of the last plain request as they came, from behind its first line; ``_known`` is what they said."""
         self._known: Headers = {}
-        """What they said."""
         self._fed = self._noise = self._size = 0
         self._url = b""
         self._pieces: list[bytes] = []
@@ -119,7 +114,8 @@ class Wire:
                 self.requests[-1].keep = False
             return False
         except httptools.HttpParserError as error:
-            if not isinstance(error.__context__, Refused):
+            last = self.requests and not self.requests[-1].keep  # then nothing that stands behind it is a request
+            if not last and not isinstance(error.__context__, Refused):
                 self._refuse(reasons.MALFORMED_REQUEST, 400, "Bad Request")
             return False
         if not self.begun:
@@ -127,7 +123,7 @@ class Wire:
             return True
         if self.in_body:
             self._noise += len(data)
-            if self._noise > MAX_CHUNK_NOISE + 7 * self._limit:
+            if self._noise > MAX_CHUNK_NOISE + 6 * self._size:  # `1 CRLF x CRLF`: six bytes for one
                 self._refuse(reasons.MALFORMED_REQUEST, 400, "Bad Request")
                 return False
         elif was or not self.requests:
@@ -169,8 +165,13 @@ class Wire:
 
     def on_header(self, raw: bytes, value: bytes) -> None:
         """One header."""
+        if self.in_body:  # behind a body stand trailers: they add to nothing (RFC 9110, 6.5.1)
+            self._noise += len(raw) + len(value) + 4
+            if self._noise > MAX_CHUNK_NOISE + 6 * self._size:
+                self._stop(reasons.HEAD_TOO_LARGE, 431, "Request Header Fields Too Large")
+            return
         name = self._names[raw]
-        if name and not self.in_body:  # behind a body stand trailers: they add to nothing (RFC 9110, 6.5.1)
+        if name:
             headers = self._headers
             text = value.decode("latin-1")
             if value[-1:] in b"\t ":  # llhttp leaves what stands behind the value (RFC 9110, 5.5)
@@ -190,7 +191,7 @@ class Wire:
         if "host" not in headers and version == "1.1":
             self._stop(reasons.MALFORMED_REQUEST, 400, "Bad Request")
         self.in_body = True
-        if len(headers) > 1 and not FRAMING.isdisjoint(headers):
+        if not _FRAMES_A_BODY.isdisjoint(headers):
             self._frame(headers, version)
 
     def _frame(self, headers: dict[str, str], version: str) -> None:
