@@ -84,7 +84,7 @@ class Wire:
         self._parser = httptools.HttpRequestParser(self)
         self._feed = self._parser.feed_data
         self._block = b""
-        """The headers of the last plain request as they came, from behind its first line; ``_known`` is what they said."""
+        """The headers of the last plain request as they came, from behind its first line; ``_known``: as read."""
         self._known: Headers = {}
         self._fed = self._noise = self._size = 0
         self._url = b""
