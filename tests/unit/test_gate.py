@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tracker.demo.connection import Target
 from tracker.gate import figures as counting
+from tracker.gate import generator
 from tracker.gate import mix as mixes
 from tracker.gate.figures import Figures, Lag, Latency, figures
 from tracker.gate.generator import Generator, Unreachable
@@ -229,8 +230,9 @@ def test_answers_are_read_in_any_pieces(server: Callable[..., Server]) -> None:
     assert set(record.receipts) == {b"h"}
 
 
-def test_who_cannot_be_reached_is_told_before_anything_is_sent() -> None:
+def test_who_cannot_be_reached_is_told_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run without connections."""
+    monkeypatch.setattr(generator, "CONNECT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with pytest.raises(Unreachable, match=r"0 of 2 connections: Connection refused"):

@@ -25,7 +25,7 @@ from tracker.event import Event, decode_line
 from tracker.journal.reader import JournalReader
 from tracker.settings import load
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 8.0
 """How long events may take to arrive, counted from the last one that did."""
 POLL_S: Final = 0.2
 MOST_LISTED: Final = 10
