@@ -15,7 +15,7 @@ TESTS := tests/unit tests/property tests/e2e tests/architecture tests/docs
 DANGLING := $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts docs schemas wheel browser fault peers bench-micro bench-peers ci clean
+.PHONY: help run test lint types contracts docs schemas wheel browser fault peers bench-micro bench-peers gate ci clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 

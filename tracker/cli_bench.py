@@ -27,7 +27,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group()
 def bench() -> None:
-    """Measure a tracker."""
+    """Measure a tracker.
+
+    \b
+    tracker bench gate --rps 2000 --mean-ms 15
+
+    Exit codes: those of the command below.
+    """
 
 
 @bench.command()
