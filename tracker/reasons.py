@@ -50,6 +50,7 @@ BAD_LANE_LIMIT = "bad_lane_limit"
 SHED = "shed"
 MALFORMED_REQUEST = "malformed_request"
 HEAD_TOO_LARGE = "head_too_large"
+PENALISED = "penalised"
 
 HEAD = "head"
 PREFETCH = "prefetch"
@@ -95,6 +96,7 @@ REASONS: tuple[Reason, ...] = (
     Reason(SHED, "refused", "The ring is nearly full, and what is left is for routes of a higher `priority`: 503."),
     Reason(MALFORMED_REQUEST, "refused", "What came is no HTTP that two readers would understand alike: 400, and the connection is closed."),
     Reason(HEAD_TOO_LARGE, "refused", "The headers of a request are longer than the door takes: 431."),
+    Reason(PENALISED, "refused", "A new connection from an address that keeps sending what is no request of ours: 429, unread."),
     Reason(HEAD, "flag", "A HEAD request: somebody looked without loading. Never billed."),
     Reason(PREFETCH, "flag", "The browser fetched ahead of the person (`Purpose`, `Sec-Purpose`, `X-Moz`). Never billed."),
     Reason(GPC, "flag", "The person asked not to be tracked (`Sec-GPC: 1`)."),

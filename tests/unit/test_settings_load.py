@@ -236,7 +236,7 @@ def test_every_single_setting_has_exactly_one_variable() -> None:
 
 ANOTHER = {
     "TRACKER_BIND": "[::1]:9", "TRACKER_DATA_DIR": "/srv/tracker", "TRACKER_ENVIRONMENT": "staging",
-    "TRACKER_DOOR": "fast", "TRACKER_CLIENTS_PROXY_HEADER": "forwarded",
+    "TRACKER_DOOR": "portable", "TRACKER_CLIENTS_PROXY_HEADER": "forwarded",
 }  # fmt: skip
 """For each variable of text, a value that is not the default."""
 

@@ -20,7 +20,7 @@ from tracker.settings import load
 from tracker.settings.model import Clients, Collector, Journal, Limits, Ring, Routes, Settings, Tracker
 
 OTHER: dict[str, Any] = {
-    "bind": "127.0.0.1:1", "data_dir": "elsewhere", "workers": 7, "door": "fast", "threads": 7, "graceful_timeout_s": 7,
+    "bind": "127.0.0.1:1", "data_dir": "elsewhere", "workers": 7, "door": "portable", "threads": 7, "graceful_timeout_s": 7,
     "environment": "other", "status_networks": ("10.0.0.0/8",), "public_without_keys": True,
     "signing_keys": {"a": {"k": "0123456789abcdef"}}, "clients": Clients(proxy_protocol=True),
     "limits": Limits(max_body_bytes=7), "ring": Ring(max_slots=7), "journal": Journal(segment_age_s=7),

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tracker.capture.client import Who, compile_clients
+from tracker.capture.client import Networks, Who, compile_clients
 from tracker.capture.endpoint import Endpoint
 from tracker.settings.model import Settings
 
@@ -24,10 +24,13 @@ class Compiled(NamedTuple):
     version: str
     endpoint: Endpoint
     max_body_bytes: int
+    max_bad_requests: int
     status_networks: Sequence[Network]
     """Who may read the ``/-/`` pages beside health and readiness."""
     who: Who | None
     """Who asks, where there are proxies; see ``client``."""
+    is_proxy: Callable[[str], bool]
+    """Whether an address is one of ``clients.trusted_proxies``."""
 
 
 class Current:
@@ -49,6 +52,22 @@ class Current:
         tracker = settings.tracker
         networks = [ipaddress.ip_network(text) for text in tracker.status_networks]
         return Compiled(
-            settings.version, Endpoint(settings, self._fresh_id), tracker.limits.max_body_bytes, networks,
-            compile_clients(tracker.clients),
+            settings.version, Endpoint(settings, self._fresh_id), tracker.limits.max_body_bytes,
+            tracker.limits.max_bad_requests, networks,
+            compile_clients(tracker.clients), _member(tracker.clients.trusted_proxies),
         )  # fmt: skip
+
+
+def _member(networks: Sequence[str]) -> Callable[[str], bool]:
+    """Whether an address, as text, is in one of the networks."""
+    known = Networks(networks)
+
+    def holds(address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return known.hold(ip.version, int(ip))
+
+    return holds

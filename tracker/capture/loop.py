@@ -21,12 +21,13 @@ from tracker import reasons
 from tracker.capture.connection import BODY_S, HEAD_S, IDLE_S, LINGER_S, MAX_UNSENT_BYTES, SEND_S, Connection
 from tracker.capture.current import Current
 from tracker.capture.pages_door import Pages
+from tracker.capture.penalty import Penalty
+from tracker.capture.reception import Reception
 from tracker.capture.rings import Rings
 from tracker.capture.serving import Serving
-from tracker.capture.wire import Names, Request, Wire
+from tracker.capture.wire import Request
 from tracker.counters import REASON_INDEX
 
-ACCEPTS_A_TURN = 32
 READY_A_TURN = 256
 LAST_REQUEST_S = 3.0
 """At a stop: how long an idle connection may still bring a request, to be told that it is the last."""
@@ -44,20 +45,20 @@ class Loop:
     ) -> None:  # fmt: skip
         """``wake_fd`` becomes readable at signals; ``beat`` is called about once a second."""
         self._listeners = {sock.fileno(): sock for sock in listeners}
-        self._current = current
         self._rings = rings
         self._pages = pages
         self._alive = alive
         self._beat = beat
-        self._max = max_connections
         self._wake_fd = wake_fd
         self._synced_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
-        self._serving = Serving(current, rings, pages)
+        penalty = Penalty(lambda: current.now.max_bad_requests, lambda address: current.now.is_proxy(address))
+        self._reception = Reception(
+            self._connections, self._epoll, current, rings, penalty, max_connections, self._drop
+        )
+        self._serving = Serving(current, rings, pages, penalty)
         self._waiting = self._serving.waiting
-        self._compiled = current.now
-        self._names = Names(current.now.endpoint.headers)
         self._now = time.monotonic()
         self._stopping = False
         self.taken = 0
@@ -111,42 +112,13 @@ class Loop:
 
     def _other(self, fd: int) -> None:
         if fd in self._listeners:
-            self._accept(self._listeners[fd])
+            self._reception.accept(self._listeners[fd], self._now)
         elif fd == self._synced_fd:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(fd)
         elif fd == self._wake_fd:
             with contextlib.suppress(BlockingIOError):
                 os.read(fd, 4096)
-
-    def _accept(self, listener: socket.socket) -> None:
-        compiled = self._current.now
-        if compiled is not self._compiled:  # a reload: other headers may be asked for
-            self._compiled = compiled
-            self._names = Names(compiled.endpoint.headers)
-        for _ in range(ACCEPTS_A_TURN):
-            try:
-                sock, peer = listener.accept()
-            except OSError:  # nobody there, or no descriptor left: it is asked again
-                return
-            if len(self._connections) >= self._max:
-                self._make_room()
-            sock.setblocking(False)
-            address = peer[0] if isinstance(peer, tuple) else ""
-            if address:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            wire = Wire(address, self._names, compiled.max_body_bytes)
-            connection = Connection(sock, wire, self._now)
-            self._connections[connection.fd] = connection
-            connection.events = _IN
-            self._epoll.register(connection.fd, _IN)
-
-    def _make_room(self) -> None:
-        """The connection that has waited longest for its next request goes; else the oldest."""
-        for connection in self._connections.values():
-            if not connection.wire.begun and not connection.waits:
-                return self._drop(connection)
-        return self._drop(next(iter(self._connections.values())))
 
     def _read(self, connection: Connection, asked: list[tuple[Connection, Request]]) -> None:
         try:
@@ -178,6 +150,8 @@ class Loop:
         return None
 
     def _send(self, connection: Connection) -> None:
+        if connection.lingering:
+            return None
         writer = self._rings.writer()
         try:
             done = connection.send(writer.durable if writer is not None else 0)
@@ -204,7 +178,7 @@ class Loop:
 
     def _part(self, connection: Connection) -> None:
         """All is said. If the client may still be sending, wait for its end a moment."""
-        if not connection.wire.begun or connection.lingering:
+        if not connection.wire.begun:
             return self._drop(connection)
         connection.lingering = True
         connection.deadline = self._now + LINGER_S

@@ -18,6 +18,7 @@ from tracker.capture.answer import Answer
 from tracker.capture.connection import Connection, Parked
 from tracker.capture.current import Current
 from tracker.capture.pages_door import Pages
+from tracker.capture.penalty import Penalty
 from tracker.capture.reply import Fixed, Reply, fixed
 from tracker.capture.rings import Rings
 from tracker.capture.wire import Request
@@ -29,14 +30,20 @@ POWER_S = 10.0
 
 _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
+_NONSENSE = frozenset({
+    reasons.MALFORMED_REQUEST, reasons.HEAD_TOO_LARGE, reasons.NO_ROUTE, reasons.METHOD_NOT_ALLOWED,
+    reasons.PATH_TOO_LONG,
+})  # fmt: skip
+"""What no tag, browser or server sends: see ``penalty``."""
 Asked = list[tuple[Connection, Request]]
 
 
 class Serving:
     """See the rules above."""
 
-    def __init__(self, current: Current, rings: Rings, pages: Pages) -> None:
+    def __init__(self, current: Current, rings: Rings, pages: Pages, penalty: Penalty) -> None:
         """Claims nothing yet."""
+        self._penalty = penalty
         self._current = current
         self._rings = rings
         self._pages = pages
@@ -75,6 +82,10 @@ class Serving:
                 counts[REPLIES_2XX + reply.fixed.status // 100 - 2] += 1
                 if reason:
                     counts[REASON_INDEX[reason]] += 1
+            if reason in _NONSENSE:
+                self._penalty.note(connection.wire.address, now)
+                if self._penalty.holds(connection.wire.address, now):
+                    connection.closing = True  # once what it has is sent
 
     def stamp(self) -> None:
         """Look at the clock for the ``Date`` of the next second's replies (RFC 9110, 6.6.1)."""

@@ -78,7 +78,7 @@ class Wire:
         self.requests: list[Request] = []
         self.asks = False
         """Whether the client waits for ``100 Continue``."""
-        self._address = address
+        self.address = address
         self._names = names
         self._limit = max_body_bytes
         self._parser = httptools.HttpRequestParser(self)
@@ -104,7 +104,7 @@ class Wire:
                 match = _PLAIN_LINE(data, 0, line)
                 if match is not None:
                     path, query = match.groups()
-                    hit = Hit("GET", path.decode(), query.decode() if query else "", self._known, b"", self._address, 0)
+                    hit = Hit("GET", path.decode(), query.decode() if query else "", self._known, b"", self.address, 0)
                     self.requests.append(Request(hit, True, False))
                     return True
         try:
@@ -239,7 +239,7 @@ class Wire:
         return Hit(
             _METHODS.get(method) or method.decode("ascii", "replace"),
             path.decode("ascii") if b"%" not in path and path.isascii() else _decoded(path),
-            query.decode("latin-1"), self._headers, b"".join(self._pieces), self._address, 0,
+            query.decode("latin-1"), self._headers, b"".join(self._pieces), self.address, 0,
         )  # fmt: skip
 
 

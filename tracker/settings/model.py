@@ -53,6 +53,8 @@ class Limits(Frozen, frozen=True):
     """Most values (keys and items, counted together) in a JSON body."""
     max_text_chars: Positive = 1024
     """Longest text of a dimension or context field unless its route says otherwise; longer is cut and flagged."""
+    max_bad_requests: Natural = 100
+    """Requests that no route can mean (no HTTP, no such path or method) which an address may send at once, beside five a second; then it is not heard for a while (the fast door). 0: nobody is penalised."""
     max_bad_events_per_second: Natural = 100
     """Bad-lane events kept a second in each worker; beyond it they are counted only."""
     max_bad_bytes_per_second: Natural = 262_144
@@ -122,7 +124,7 @@ class Tracker(Frozen, frozen=True):
     """Folder of rings, journal, cursors and logs; relative to where the tracker is started."""
     workers: Natural = 0
     """Capture processes; 0 means one a core."""
-    door: Literal["fast", "portable"] = "portable"
+    door: Literal["fast", "portable"] = "fast"
     """Who reads requests: the tracker's own worker (``fast``: Linux, one epoll loop), or gunicorn's threads (``portable``)."""
     threads: Annotated[int, Meta(ge=1, le=64)] = 4
     """Request threads of a worker (the portable door)."""
