@@ -48,6 +48,8 @@ def bench() -> None:
               help="How long it is loaded: 20, 90s, 5m.")  # fmt: skip
 @click.option("--warm-up", type=click.FloatRange(0, 600), default=3.0, show_default=True, metavar="SECONDS",
               help="Load before the measuring begins.")  # fmt: skip
+@click.option("--generator", type=click.Choice(["auto", "tracker", "wrk2"]), default="auto", show_default=True,
+              help="Who sends: our own, which measures itself; wrk2; auto: wrk2 if it is on the PATH.")  # fmt: skip
 @click.option("--connections", type=click.IntRange(1, 1000), default=64, show_default=True, metavar="N",
               help="Kept-alive connections.")  # fmt: skip
 @click.option("--mix", "mix_file", type=_FILE, metavar="FILE",
@@ -65,9 +67,9 @@ def bench() -> None:
 @click.option("--i-own-it", is_flag=True, help="Also to another machine, which is mine and may be put under load.")
 def gate(
     url: str | None, rps: float, mean_ms: float, p99_ms: float | None, duration: float, warm_up: float,
-    connections: int, mix_file: Path | None, data_dir: Path | None, config: Path | None, routes: Path | None,
-    json_file: Path | None, junit_file: Path | None, markdown_file: Path | None, picture_file: Path | None,
-    i_own_it: bool,
+    generator: str, connections: int, mix_file: Path | None, data_dir: Path | None, config: Path | None,
+    routes: Path | None, json_file: Path | None, junit_file: Path | None, markdown_file: Path | None,
+    picture_file: Path | None, i_own_it: bool,
 ) -> None:  # fmt: skip
     """Put a tracker under load, and say by the exit code whether it is fast enough and loses nothing.
 
@@ -94,6 +96,7 @@ def gate(
     """
     from tracker.demo.run import BadTarget
     from tracker.gate import mix as mixes
+    from tracker.gate import wrk2
     from tracker.gate.figures import MissingLibrary
     from tracker.gate.generator import Unreachable
     from tracker.gate.run import Order, Told
@@ -102,9 +105,12 @@ def gate(
 
     if url is not None and (config is not None or routes is not None):
         raise click.UsageError("--config and --routes are for a tracker that is started; one runs at URL already")
+    path = wrk2.find() if generator != "tracker" else None
+    if generator == "wrk2" and path is None:
+        raise click.BadParameter("there is no wrk2 on the PATH (its usage has -R, --rate)", param_hint="--generator")
     limits = Limits(rps=rps, mean_ms=mean_ms, p99_ms=p99_ms, duration_s=duration)
     order = Order(limits=limits, mix=mixes.load(mix_file), connections=connections, warm_up_s=warm_up,
-                  data_dir=data_dir)  # fmt: skip
+                  data_dir=data_dir, wrk2=path)  # fmt: skip
     try:
         with watching(limits) as (stage, watch), progress("Reconciling") as reckon:
             told = Told(stage=stage, watch=watch, reckon=reckon)
@@ -114,7 +120,7 @@ def gate(
                 judgement = with_running(order, told, url, i_own_it=i_own_it)
     except MissingLibrary as error:
         fail(str(error), FOUND)
-    except (BadTarget, NotServing, Unreachable) as error:
+    except (BadTarget, NotServing, Unreachable, wrk2.Failed) as error:
         fail(str(error), FOUND)
     except OSError as error:
         fail(f"{error.filename or 'the gate'}: {error.strerror or error}", FOUND)

@@ -31,7 +31,7 @@ def gate(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedP
     """`tracker bench gate` in a folder of its own; short and slow unless said otherwise."""
     settings = {"TRACKER_WORKERS": "1", "TRACKER_RING_BYTES_PER_WORKER": "4194304", **environ}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
-    given = ["--rps", "200", "--duration", "2", "--warm-up", "1", "--mean-ms", "500", *arguments]
+    given = ["--generator", "tracker", "--rps", "200", "--duration", "2", "--warm-up", "1", "--mean-ms", "500", *arguments]
     return subprocess.run(
         [sys.executable, "-m", "tracker", "bench", "gate", *given], cwd=folder, env=inherited | settings,
         capture_output=True, text=True, timeout=120, check=False,
@@ -186,14 +186,15 @@ def test_a_refused_request_fails(tmp_path: Path) -> None:
         (["--rps", "0"], 2, "--rps"),
         (["--mix", "missing.yaml"], 78, "missing.yaml: no such file"),
         (["--config", "missing.yaml"], 1, "`tracker serve` has ended with 78"),
+        (["--generator", "wrk2"], 2, "no wrk2 on the PATH"),
         (["--data-dir", "."], 2, "must be empty"),
     ],
-    ids=["nobody", "stranger", "both", "rate", "mix", "settings", "folder"],
+    ids=["nobody", "stranger", "both", "rate", "mix", "settings", "generator", "folder"],
 )
 def test_what_cannot_be_run_is_told_by_code_and_sentence(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
     """Before anything is sent."""
     (tmp_path / "here").touch()
-    run = gate(tmp_path, *arguments)
+    run = gate(tmp_path, *arguments, PATH=str(tmp_path))
     assert run.returncode == code, run.stdout + run.stderr
     assert said in run.stderr
     assert not run.stdout

@@ -19,7 +19,7 @@ import msgspec
 
 from tracker.demo import run as asking
 from tracker.demo.connection import Target
-from tracker.gate import generator, reckoning
+from tracker.gate import generator, reckoning, wrk2
 from tracker.gate.figures import figures, histogram
 from tracker.gate.mix import Mix, Pool, build
 from tracker.gate.record import Record
@@ -37,6 +37,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     limits: Limits
     mix: Mix
+    wrk2: str | None = None
+    """Its path, if it shall be the generator; the warm-up is our own one's all the same."""
     connections: int = CONNECTIONS
     warm_up_s: float = WARM_UP_S
     data_dir: Path | None = None
@@ -55,8 +57,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 def gate(order: Order, where: Target, url: str, told: Told, started: Started | None) -> Judgement:
     """Load the tracker at ``where``, and judge. ``started``: it is ours, and is ended here.
 
-    Raises ``generator.Unreachable``, ``figures.MissingLibrary``, ``asking.BadTarget``, ``started.NotServing`` and
-    ``OSError`` (the data folder cannot be read).
+    Raises ``generator.Unreachable``, ``wrk2.Failed``, ``figures.MissingLibrary``, ``asking.BadTarget``,
+    ``started.NotServing`` and ``OSError`` (the data folder cannot be read).
     """
     histogram()  # what is missing is missed now, not after the run
     version = str(asking.ask(where).get("settings_version", ""))
@@ -75,11 +77,19 @@ def gate(order: Order, where: Target, url: str, told: Told, started: Started | N
         lost += sum(warm.errors.values())
         if warm.interrupted:
             raise KeyboardInterrupt
-    told.stage(f"{limits.rps:,.0f} requests/s for {limits.duration_s:g} s")
-    record = _send(order, where, pool, limits.rps, limits.duration_s, books is not None, told.watch)
-    receipts += record.receipts
-    lost += sum(record.errors.values())
-    found = figures(record, pool)
+    by = " by wrk2, which calibrates itself for another 10 s" if order.wrk2 is not None else ""
+    told.stage(f"{limits.rps:,.0f} requests/s for {limits.duration_s:g} s{by}")
+    if order.wrk2 is not None:
+        loaded = wrk2.run(order.wrk2, where, pool, rate=limits.rps, seconds=limits.duration_s,
+                          connections=order.connections, salt=int.from_bytes(os.urandom(3), "big"))  # fmt: skip
+        found = loaded.figures
+        receipts += loaded.receipts
+        lost += order.connections  # what is under way when it leaves
+    else:
+        record = _send(order, where, pool, limits.rps, limits.duration_s, books is not None, told.watch)
+        found = figures(record, pool)
+        receipts += record.receipts
+    lost += sum(found.errors.values())
     reckoned = None
     if books is not None:
         told.stage(f"Looking for {len(receipts):,} events in {folder}")
