@@ -1,41 +1,32 @@
-"""The gate as CI runs it: it passes a tracker that is well, and fails one that is slow, loses events, or lies."""
+"""The gate as CI runs it: it passes a tracker that is well, and fails one that is slow.
+
+That it fails one that loses events or lies: tests/fault/test_gate_losses.py.
+"""
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
-import threading
-import uuid
+import time
 import xml.etree.ElementTree as xml
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gating import PIXELS, gate
 
 pytest.importorskip("hdrh", reason="pip install 'tracker[bench]'")
 
-PIXELS = "version: 1\nrequests:\n  pixel: {path: '/imp/c1/cr1.gif?cb={unique}'}\n"
 SLOW = """
 import time
 def slow(incoming):
     time.sleep(0.02)
 """
 SLOW_ROUTES = "version: 1\nroutes:\n  impression: {path: /imp/c1/cr1.gif, reply: pixel, preprocess: [slow]}\n"
-
-
-def gate(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """`tracker bench gate` in a folder of its own; short and slow unless said otherwise."""
-    settings = {"TRACKER_WORKERS": "1", "TRACKER_RING_BYTES_PER_WORKER": "4194304", **environ}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
-    given = ["--generator", "tracker", "--rps", "200", "--duration", "2", "--warm-up", "1", "--mean-ms", "500", *arguments]
-    return subprocess.run(
-        [sys.executable, "-m", "tracker", "bench", "gate", *given], cwd=folder, env=inherited | settings,
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -81,80 +72,6 @@ def test_a_sleep_of_20_ms_in_every_hit_fails(tmp_path: Path, mix: str, door: str
     assert "Failed." in run.stdout
 
 
-class Liar(http.server.BaseHTTPRequestHandler):
-    """Says that it is a tracker, and yes to everything, and keeps nothing."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        body = b'{"ready":true,"settings_version":"0"}' if self.path == "/-/readyz" else b"GIF"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Event-Id", str(uuid.uuid4()))
-        self.send_header("X-Tracker-Ack", "process")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def liar() -> Iterator[str]:
-    """The address of one."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_answers_without_events_fail(tmp_path: Path, mix: str, liar: str, serve: Callable[..., Any]) -> None:
-    """Fast, and every answer as expected: but the folder that should have the events has none of them."""
-    tracker = serve()
-    arguments = ("--rps", "50", "--warm-up", "0", "--mix", mix, "--data-dir", str(tracker.data_dir))
-    run = gate(tmp_path, liar, *arguments)
-    assert run.returncode == 1, run.stdout + run.stderr
-    assert "100 of 100 requests were answered as expected" in run.stdout
-    assert "in the journal: 100 lost" in run.stdout
-    assert "in the log collector's output: 100 lost" in run.stdout
-
-
-def test_one_lost_event_fails(tmp_path: Path, mix: str, serve: Callable[..., Any]) -> None:
-    """At a tracker that runs: a line that somebody takes out of the log's file is found, and named."""
-    tracker = serve()
-    file = tracker.data_dir / "log" / "events.ndjson"
-    taken: list[bytes] = []
-    done = threading.Event()
-
-    def take_one() -> None:
-        """Overwrites the id of one event, as it stands in the file."""
-        while not done.wait(0.02):
-            lines = file.read_bytes().split(b"\n") if file.exists() else []
-            if len(lines) > 20:
-                at = sum(len(line) + 1 for line in lines[:10])
-                with file.open("r+b") as content:
-                    content.seek(at + len(b'{"id":"'))
-                    taken.append(lines[10][7:43])
-                    content.write(b"x" * 36)
-                return
-
-    thief = threading.Thread(target=take_one)
-    thief.start()
-    run = gate(tmp_path, tracker.base, "--mix", mix, "--data-dir", str(tracker.data_dir))
-    done.set()
-    thief.join()
-    assert len(taken) == 1
-    assert run.returncode == 1, run.stdout + run.stderr
-    assert "has its event in the journal, once" in run.stdout
-    assert "in the log collector's output: 1 lost" in run.stdout
-    assert f"{taken[0].decode()} is not in the log" in run.stdout
-
-
 def test_a_tracker_that_runs_is_left_running(tmp_path: Path, serve: Callable[..., Any]) -> None:
     """With other people's events in its journal; without its folder nothing is reconciled, and that is said."""
     tracker = serve()
@@ -198,3 +115,20 @@ def test_what_cannot_be_run_is_told_by_code_and_sentence(tmp_path: Path, argumen
     assert run.returncode == code, run.stdout + run.stderr
     assert said in run.stderr
     assert not run.stdout
+
+
+def test_who_ends_the_gate_ends_its_tracker(tmp_path: Path) -> None:
+    """A pipeline that is cancelled leaves no process behind: not even after SIGKILL."""
+    run = subprocess.Popen([sys.executable, "-m", "tracker", "bench", "gate", "--data-dir", "var", "--rps", "50"], cwd=tmp_path)
+    seat = tmp_path / "var" / "run" / "supervisor.json"
+    until = time.monotonic() + 20
+    while not seat.exists() or not seat.read_bytes().endswith(b"\n"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    pid = json.loads(seat.read_bytes())["pid"]
+    os.kill(pid, 0)
+    run.send_signal(signal.SIGKILL)
+    run.wait(5)
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)

@@ -3,13 +3,16 @@
 Rules
 1. It is what a user starts: the same command, the settings' files and ``TRACKER_`` variables as they are given, but for
    the address and the data folder.
-2. It is always ended: in order if it can be, and killed if it does not end in its grace.
+2. It is always ended: in order if it can be, and killed if it does not end in its grace. It ends with the gate, too, if
+   that is killed.
 3. What it says goes into a file, which is shown when something is wrong.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tracker.capture.arbiter import die_with_parent
 from tracker.demo import run as asking
 from tracker.demo.connection import Target
 
@@ -52,6 +56,7 @@ class Started:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                preexec_fn=functools.partial(die_with_parent, signal.SIGTERM, os.getpid()),
             )  # fmt: skip
         try:
             self.where = self._wait()
