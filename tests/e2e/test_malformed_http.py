@@ -8,11 +8,14 @@ and no flood of lines appear in the log; a good request on a new connection work
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import pytest
@@ -283,13 +286,13 @@ class Outcome(NamedTuple):
     """Status of a good request on a new connection."""
 
 
-def play(address: str, case: Case, check: bool = True) -> Outcome:
-    """Send a case and see. The bytes go in one piece, as far as the other side takes them."""
+def play(address: str, case: Case, number: int, check: bool = True) -> Outcome:
+    """Send a case, from the ``number``-th address, and see. The bytes go in one piece, as far as the other side takes them."""
     status, closed, wrong = CLOSED, False, ""
-    with Wire(address, timeout_s=2) as wire:
-        sender = None
+    source = f"127.{1 + number // 60_000}.{number // 250 % 250}.{number % 250 + 1}"
+    with Wire(address, timeout_s=2, source=source) as wire:
+        sender = threading.Thread(target=push, args=(wire, case.sent))
         if len(case.sent) > 60_000:  # a refusal may come before all is sent
-            sender = threading.Thread(target=wire.send, args=(case.sent,), daemon=True)
             sender.start()
         else:
             wire.send(case.sent)
@@ -306,9 +309,18 @@ def play(address: str, case: Case, check: bool = True) -> Outcome:
             status = SILENT
         except (WrongReply, ConnectionError) as error:
             wrong = f"{type(error).__name__}: {error}"
-    if sender is not None:
-        sender.join(5)
+        if sender.ident is not None:
+            with contextlib.suppress(OSError):
+                wire.socket.shutdown(socket.SHUT_RDWR)  # it may still be sending
+            sender.join(5)
+            assert not sender.is_alive()
     return Outcome(status, closed, wrong, greet(address) if check else 200)
+
+
+def push(wire: Wire, raw: bytes) -> None:
+    """Send what is taken."""
+    with contextlib.suppress(OSError):
+        wire.send(raw)
 
 
 def good_request(ident: str = "") -> bytes:
@@ -337,20 +349,23 @@ class Swept(NamedTuple):
 def swept(serve_all: Callable[..., Any], request: pytest.FixtureRequest) -> tuple[str, Swept]:
     """The corpus, one by one; then shuffled, five times, by four clients at a time."""
     door: str = request.param
-    tracker = serve_all(TRACKER_DOOR=door, TRACKER_THREADS="8")
+    tracker = serve_all(TRACKER_DOOR=door, TRACKER_THREADS="8", TRACKER_LIMITS_MAX_BAD_REQUESTS="0")
     before = tracker.children()["worker"]
     lines = tracker.output.stat().st_size
     cases = [case for case in CASES if door == "fast" or (case.sort, case.name) not in ONLY_FAST]
-    outcomes = {(case.sort, case.name): play(tracker.address, case) for case in cases}
+    # gunicorn waits two seconds for many a client to close; the fast door gets them one by one, each behind the last.
+    with ThreadPoolExecutor(6 if door == "portable" else 1) as pool:
+        played = pool.map(lambda number: play(tracker.address, cases[number], number), range(len(cases)))
+        outcomes = {(case.sort, case.name): outcome for case, outcome in zip(cases, played, strict=True)}
     several = [case for case in cases if len(case.sent) < 60_000 and not outcomes[case.sort, case.name].wrong
                and outcomes[case.sort, case.name].closed] * 5  # fmt: skip
     random.Random(7).shuffle(several)
 
-    def some(part: list[Case]) -> None:
-        for case in part:
-            play(tracker.address, case, check=False)
+    def some(part: int) -> None:
+        for number in range(part, len(several), 4):
+            play(tracker.address, several[number], 1000 + number, check=False)
 
-    threads = [threading.Thread(target=some, args=(several[at::4],)) for at in range(4)]
+    threads = [threading.Thread(target=some, args=(part,)) for part in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -400,7 +415,7 @@ def test_no_worker_ends_and_the_log_stays_short(swept: tuple[str, Swept]) -> Non
     assert found.workers[0] == found.workers[1]
     assert "Traceback" not in found.logged, found.logged[-3000:]
     assert len(found.logged) < found.bad * LOG_BYTES_PER_BAD_REQUEST, f"{len(found.logged)} bytes for {found.bad}:\n{found.logged[:2000]}"
-    assert "127.0.0.1" not in found.logged
+    assert "127." not in found.logged
     assert "smuggled" not in found.logged
 
 
