@@ -30,7 +30,7 @@ CONNECTIONS = 32
 WARM_UP_S = 1.0
 MOST_TAKEN = 0.10
 CALM_S = 0.5
-LONGEST_WAIT_S = 8.0
+LONGEST_WAIT_S = 3.0
 
 
 class Result(NamedTuple):

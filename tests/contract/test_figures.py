@@ -202,6 +202,28 @@ def test_the_gate_passes_if_the_second_attempt_is_quiet(monkeypatch: pytest.Monk
     assert len(calls) == 18
 
 
+def disturbed_in(rounds: set[int], go_then: float) -> Callable[..., measure.Result]:
+    """Ours 100, Go 110; in these rounds the load's core is taken by others, and Go slower."""
+
+    def run_once(contender: Contender, number: int, seconds: float, folder: Path) -> measure.Result:
+        go = go_then if number in rounds else 110
+        made = rates({"go": go}, [(100, 100)])(contender, number, seconds, folder)
+        return made._replace(load_taken=0.5 if number in rounds and contender.name == "go" else 0.0)
+
+    return run_once
+
+
+def test_disturbed_rounds_do_not_let_the_gate_pass(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other work slows the peer; a ratio above 1 in such a round is not ours. Too few calm rounds are none."""
+    assert gate(monkeypatch, disturbed_in({0}, go_then=50)) == 1
+    out = capsys.readouterr().out
+    assert "failed: 0.91 times Go" in out and "2 of 3 rounds calm" in out
+    assert gate(monkeypatch, disturbed_in({0, 1}, go_then=50)) == 1
+    assert capsys.readouterr().out.count("inconclusive: ") == 2
+
+
 def test_a_lost_event_fails_the_gate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """However fast: a hit that was answered and not kept is no hit."""
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import platform
 import sys
+import sysconfig
 from pathlib import Path
 
 import tracker
@@ -27,6 +28,16 @@ def _command(verb: str, folder: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "tracker", verb, *given, *quiet]
 
 
+def interpreter() -> str:
+    """Which Python, and whether it was configured to be optimised, which is worth a tenth or more.
+
+    (Not all optimised ones say so: Debian's does not.)
+    """
+    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    optimised = " --enable-optimizations" if "--enable-optimizations" in arguments else ""
+    return f"{platform.python_implementation()} {platform.python_version()}{optimised}"
+
+
 def _missing(door: str) -> str:
     if door not in DOORS:
         return f"there is no door `{door}`: TRACKER_DOOR is one of {', '.join(DOORS)}"
@@ -41,7 +52,7 @@ def ours(verb: str = "capture", door: str = "", suffix: str = "") -> Contender:
     delivery = ", delivery on the same core" if verb == "serve" else ""
     return Contender(
         name=f"tracker-{door}" + ("-serve" if verb == "serve" else "") + suffix,
-        stack=f"CPython {platform.python_version()}, {door} door{delivery}",
+        stack=f"{interpreter()}, {door} door{delivery}",
         command=lambda folder, port: _command(verb, folder, port),
         events=lambda folder: sorted((folder / "var" / "journal" / "streams").glob("*/*.ndjson")),
         missing=lambda: _missing(door),
