@@ -8,7 +8,8 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tracker.capture.wire import Names, Request, Wire
+from tracker.capture.plain import Names
+from tracker.capture.wire import Request, Wire
 
 LIMIT = 200
 WANTED = frozenset({"user-agent", "x-a"})
@@ -98,3 +99,42 @@ def test_a_known_block_of_headers_takes_no_line_that_a_new_connection_would_refu
     assert read([b"GET /first HTTP/1.1" + block], wire)[1]
     line = b"GET /" + target + ending
     assert read([line + block], wire) == read([line + block])
+
+
+class Careful(Wire):
+    """A wire that gives everything to llhttp."""
+
+    def __init__(self, address: str, names: Names, max_body_bytes: int) -> None:
+        super().__init__(address, names, max_body_bytes)
+        self._plain.read = lambda _: None  # type: ignore[method-assign]
+
+
+_LINES = st.lists(
+    st.tuples(
+        st.sampled_from([b"Host", b"host", b"X-A", b"x-a", b"Y", b"Content-Length", b"Connection", b"Upgrade", b"Expect", b"Bad Name", b"", b"N\xc3\xa9", b" X", b"X ", b"X:"]),
+        st.sampled_from([b": ", b":", b" : ", b" ", b"", b":\t", b":  "]),
+        st.sampled_from([b"t", b"", b"close", b"Keep-Alive", b"keep-alive, upgrade", b"0", b"a b", b"a\tb", b"a ", b"\xff", b"\x00", b"a\rb", b"a\nb", b"a\x7f"]) | st.binary(max_size=4),
+        st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b"\r\n ", b"\n\r\n"]),
+    ).map(b"".join),
+    max_size=4,
+).map(b"".join)  # fmt: skip
+
+
+@given(_TARGETS, st.sampled_from([b"Host: t\r\n", b"", b"Host: t\r\nHost: u\r\n"]), _LINES, st.sampled_from([b"", b"GET /b HTTP/1.1\r\nHost: t\r\n\r\n"]))
+@settings(deadline=None, max_examples=2000)
+def test_what_is_plain_is_read_as_llhttp_reads_it(target: bytes, host: bytes, headers: bytes, behind: bytes) -> None:
+    """The short way and the parser: the same requests, and the same end."""
+    data = b"GET /" + target + b" HTTP/1.1\r\n" + host + headers + b"\r\n" + behind
+    short, careful = (kind("203.0.113.7", Names(None), LIMIT) for kind in (Wire, Careful))
+    assert read([data], short) == read([data], careful)
+
+
+def test_the_short_way_is_taken_for_what_browsers_send() -> None:
+    """Else the test above would compare llhttp with itself."""
+    data = b"GET /imp/c1/cr1.gif?price=2.50&cb=1 HTTP/1.1\r\nHost: t.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux)\r\nAccept: image/*,*/*;q=0.8\r\nConnection: keep-alive\r\n\r\n"
+    wire = Wire("203.0.113.7", Names(WANTED), LIMIT)
+    hit = wire._plain.read(data)
+    assert hit is not None
+    assert (hit.path, hit.query, hit.headers.get("user-agent")) == ("/imp/c1/cr1.gif", "price=2.50&cb=1", "Mozilla/5.0 (X11; Linux)")
+    assert wire._plain.read(data.replace(b"GET", b"HEAD")) is None
+    assert Careful("", Names(None), LIMIT)._plain.read(data) is None

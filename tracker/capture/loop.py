@@ -221,7 +221,8 @@ class Loop:
 
     def _stop(self) -> None:
         self._stopping = self._serving.stopping = True
-        for fd in self._listeners:
+        for fd, listener in self._listeners.items():
+            self._reception.accept(listener, self._now)  # the kernel has said yes to them already
             self._epoll.unregister(fd)
         self._listeners = {}
         for connection in self._connections.values():

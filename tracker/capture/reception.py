@@ -20,9 +20,10 @@ from tracker import reasons
 from tracker.capture.connection import Connection
 from tracker.capture.current import Current
 from tracker.capture.penalty import Penalty
+from tracker.capture.plain import Names
 from tracker.capture.reply import fixed
 from tracker.capture.rings import Rings
-from tracker.capture.wire import Names, Wire
+from tracker.capture.wire import Wire
 from tracker.counters import REASON_INDEX, REPLIES_4XX
 
 ACCEPTS_A_TURN: Final = 32

@@ -11,7 +11,6 @@ httptools (0.9): ``on_url`` may come in pieces; names keep their case; nothing l
 
 from __future__ import annotations
 
-import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -19,31 +18,13 @@ import httptools
 import msgspec
 
 from tracker import reasons
-from tracker.capture.hit import Headers, Hit
+from tracker.capture.hit import Hit
+from tracker.capture.plain import FRAMES_A_BODY, ONCE, Names, Plain
 
 MAX_HEAD_BYTES: Final = 32_768
 """Longest request line and headers together, beside what came in one read with the end of the request before."""
 MAX_CHUNK_NOISE: Final = 65_536
 """Most bytes of chunk sizes, extensions and trailers in one body, beside six for each of its bytes."""
-_FRAMES_A_BODY: Final = frozenset({"content-length", "transfer-encoding", "expect"})
-FRAMING: Final = _FRAMES_A_BODY | {"host"}
-
-
-class Names(dict[bytes, str]):
-    """Header names as they came to lower-case text; "" for those that nobody asks for. Bounded."""
-
-    def __init__(self, wanted: frozenset[str] | None) -> None:
-        """None: all are wanted."""
-        super().__init__()
-        self._wanted = wanted if wanted is None else wanted | FRAMING
-
-    def __missing__(self, raw: bytes) -> str:
-        name = raw.decode("latin-1").lower()
-        if self._wanted is not None and name not in self._wanted:
-            name = ""
-        if len(self) < 4096:
-            self[raw] = name
-        return name
 
 
 class Request(msgspec.Struct, gc=False):
@@ -64,9 +45,6 @@ class Refused(Exception):
     """Raised through the parser."""
 
 
-# What llhttp takes without a word about it, less ``%`` and ``#``.
-_PLAIN_LINE = re.compile(rb'GET (/[!"$&->@-~]*)(?:\?([!"$&-~]*))? HTTP/1\.1').fullmatch
-
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 
 
@@ -83,9 +61,7 @@ class Wire:
         self._limit = max_body_bytes
         self._parser = httptools.HttpRequestParser(self)
         self._feed = self._parser.feed_data
-        self._block = b""
-        """The headers of the last plain request as they came, from behind its first line; ``_known``: as read."""
-        self._known: Headers = {}
+        self._plain = Plain(address, names)
         self._fed = self._noise = self._size = 0
         self._url = b""
         self._pieces: list[bytes] = []
@@ -99,14 +75,10 @@ class Wire:
         """Take bytes. False: the connection is to be closed after what ``requests`` says."""
         was = self.begun
         if not was and data[:4] == b"GET " and data[-4:] == b"\r\n\r\n":  # PERF: nearly always
-            line = data.find(b"\r\n")
-            if data[line:] == self._block:  # as the last time: a page's second pixel differs from the first in its line
-                match = _PLAIN_LINE(data, 0, line)
-                if match is not None:
-                    path, query = match.groups()
-                    hit = Hit("GET", path.decode(), query.decode() if query else "", self._known, b"", self.address, 0)
-                    self.requests.append(Request(hit, True, False))
-                    return True
+            hit = self._plain.read(data)
+            if hit is not None:
+                self.requests.append(Request(hit, True, False))
+                return True
         try:
             self._feed(data)
         except httptools.HttpParserUpgrade:
@@ -119,7 +91,6 @@ class Wire:
                 self._refuse(reasons.MALFORMED_REQUEST, 400, "Bad Request")
             return False
         if not self.begun:
-            self._remember(data)
             return True
         if self.in_body:
             self._noise += len(data)
@@ -132,14 +103,6 @@ class Wire:
                 self._refuse(reasons.HEAD_TOO_LARGE, 431, "Request Header Fields Too Large")
                 return False
         return True
-
-    def _remember(self, data: bytes) -> None:
-        """The headers of a read that was one plain request, which may be kept."""
-        if len(self.requests) == 1 and data[:4] == b"GET " and data[-4:] == b"\r\n\r\n":
-            request, line = self.requests[0], data.find(b"\r\n")
-            # One blank line, at the end: so there is one request in it, and nothing else.
-            if request.keep and not request.old and request.hit is not None and data.find(b"\r\n\r\n") == len(data) - 4:
-                self._block, self._known = data[line:], request.hit.headers
 
     def _refuse(self, reason: str, status: int, phrase: str) -> None:
         self.requests.append(Request(None, False, False, reason, status, phrase))
@@ -177,7 +140,7 @@ class Wire:
             if value[-1:] in b"\t ":  # llhttp leaves what stands behind the value (RFC 9110, 5.5)
                 text = text.rstrip("\t ")
             if name in headers:
-                if name in FRAMING:
+                if name in ONCE:
                     self._stop(reasons.MALFORMED_REQUEST, 400, "Bad Request")
                 text = headers[name] + ("; " if name == "cookie" else ",") + text
             headers[name] = text
@@ -191,7 +154,7 @@ class Wire:
         if "host" not in headers and version == "1.1":
             self._stop(reasons.MALFORMED_REQUEST, 400, "Bad Request")
         self.in_body = True
-        if not _FRAMES_A_BODY.isdisjoint(headers):
+        if not FRAMES_A_BODY.isdisjoint(headers):
             self._frame(headers, version)
 
     def _frame(self, headers: dict[str, str], version: str) -> None:
