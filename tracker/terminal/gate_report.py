@@ -44,6 +44,8 @@ def report(judgement: Judgement) -> Text:
     elif judgement.unchecked:
         text.append(f"      events were not reconciled: {safe(judgement.unchecked)}\n", "dim")
     closing, style = _CLOSING[judgement.outcome]
+    if figures.interrupted:
+        closing = "Interrupted: nothing is known about the tracker's speed."
     text.append(closing, style)
     return text
 
