@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import random
 import signal
 import socket
 import struct
@@ -32,6 +30,12 @@ def fast(serve: Serve, **environ: str) -> Any:
     return serve(**{"TRACKER_DOOR": "fast", "TRACKER_RING_BYTES_PER_WORKER": "16777216"} | environ)
 
 
+@pytest.fixture(scope="module")
+def tracker(serve_all: Serve) -> Any:
+    """One for all the tests that leave it as it was."""
+    return fast(serve_all)
+
+
 def worker(tracker: Any) -> int:
     """The process id of its only worker."""
     (pid,) = tracker.children()["worker"]
@@ -50,9 +54,8 @@ def ask(tracker: Any, raw: bytes) -> Reply:
         return told(wire.send(raw).reply())
 
 
-def test_it_is_the_fast_door_that_answers(serve: Serve) -> None:
+def test_it_is_the_fast_door_that_answers(tracker: Any, serve: Serve) -> None:
     """Else all the rest here would say nothing: one thread for requests, and no gunicorn in ``Server``."""
-    tracker = fast(serve)
     with Wire(tracker.address) as wire:
         reply = told(wire.send(PIXEL % b"one").reply())
     assert reply.header("server") != "gunicorn"
@@ -60,9 +63,8 @@ def test_it_is_the_fast_door_that_answers(serve: Serve) -> None:
         assert told(wire.send(PIXEL % b"one").reply()).header("server") == "gunicorn"
 
 
-def test_a_thousand_requests_on_one_connection(serve: Serve) -> None:
+def test_a_thousand_requests_on_one_connection(tracker: Any) -> None:
     """Each is answered with its own id; each event is there once, in order, in one stream; the date goes with the clock."""
-    tracker = fast(serve)
     idents = [f"k-{at}" for at in range(1000)]
     dates = set()
     with Wire(tracker.address) as wire:
@@ -73,14 +75,14 @@ def test_a_thousand_requests_on_one_connection(serve: Serve) -> None:
         time.sleep(2.1)
         dates.add(told(wire.send(PIXEL % b"later").reply()).header("date"))
     assert len(dates) >= 2
-    kept = wait_events(tracker.data_dir, {*idents, "later"})
+    kept = [event for event in wait_events(tracker.data_dir, {*idents, "later"}) if event.id.startswith("k-") or event.id == "later"]
     assert [event.id for event in kept] == [*idents, "later"]
-    assert [event.seq for event in kept] == list(range(1, 1002))
+    assert [event.seq for event in kept] == list(range(kept[0].seq, kept[0].seq + 1001))
+    assert len({event.stream for event in kept}) == 1
 
 
-def test_a_client_that_reads_slowly_gets_every_byte_and_costs_no_memory(serve: Serve) -> None:
+def test_a_client_that_reads_slowly_gets_every_byte_and_costs_no_memory(tracker: Any) -> None:
     """20,000 pipelined requests, a tiny receive buffer, pauses: all replies, in order; the worker does not hoard them."""
-    tracker = fast(serve)
     pid = worker(tracker)
     count = 20_000
     with Wire(tracker.address, receive_buffer=2048, timeout_s=30) as wire:
@@ -104,14 +106,16 @@ def test_a_client_that_reads_slowly_gets_every_byte_and_costs_no_memory(serve: S
         assert not wire.buffer
     print(f"hoarded {hoarded} bytes")
     assert hoarded < 4_000_000
-    assert len(wait_events(tracker.data_dir, {f"s-{count - 1}", "other"})) == count + 1
+    kept = [event.id for event in wait_events(tracker.data_dir, {f"s-{count - 1}"}) if event.id.startswith("s-")]
+    assert kept == [f"s-{at}" for at in range(count)]
 
 
 @pytest.mark.parametrize("how", ["sized", "in large chunks", "in chunks of a byte"])
-def test_a_body_of_a_megabyte(serve: Serve, how: str) -> None:
+def test_a_body_of_a_megabyte(tracker: Any, how: str) -> None:
     """At the limit it is kept whole, whatever its chunks; no other client waits for it."""
-    tracker = fast(serve)
-    body = b'{"event_id":"big","text":"' + b"x" * (LIMIT - 28) + b'"}'
+    ident = "big-" + how.replace(" ", "-")
+    start = b'{"event_id":"%s","text":"' % ident.encode()
+    body = start + b"x" * (LIMIT - len(start) - 2) + b'"}'
     assert len(body) == LIMIT
     if how == "sized":
         raw = JSON + b"Content-Length: %d\r\n\r\n" % LIMIT + body
@@ -119,21 +123,21 @@ def test_a_body_of_a_megabyte(serve: Serve, how: str) -> None:
         size = 65_536 if how == "in large chunks" else 1
         parts = [body[at : at + size] for at in range(0, LIMIT, size)]
         raw = JSON + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
-    client = Client(tracker.address, "beside", rate=100)
+    client = Client(tracker.address, f"beside-{ident}", rate=100)
     client.start()
     time.sleep(0.2)
     before = cpu_s(worker(tracker))
     with Wire(tracker.address, timeout_s=30) as wire:
         reply = told(wire.send(raw).reply("POST"))
         spent = cpu_s(worker(tracker)) - before
-        assert (reply.status, reply.ident) == (204, "big")
-        assert told(wire.send(PIXEL % b"behind").reply()).ident == "behind"
+        assert (reply.status, reply.ident) == (204, ident)
+        assert told(wire.send(PIXEL % b"behind-%s" % ident.encode()).reply()).ident == f"behind-{ident}"
     client.stop()
     print(f"{how}: {spent:.2f} s of CPU, others waited at most {max(client.late_s):.3f} s")
     assert spent < 3
     assert not client.failed
-    (event,) = [event for event in wait_events(tracker.data_dir, {"big", "behind"}) if event.id == "big"]
-    assert event.properties == {"text": "x" * (LIMIT - 28)}
+    (event,) = [event for event in wait_events(tracker.data_dir, {ident, f"behind-{ident}"}) if event.id == ident]
+    assert event.properties == {"text": "x" * (LIMIT - len(start) - 2)}
 
 
 def cpu_s(pid: int) -> float:
@@ -143,9 +147,8 @@ def cpu_s(pid: int) -> float:
 
 
 @pytest.mark.parametrize("how", ["a length", "a length, and the client waits to be asked", "one huge chunk", "many chunks"])
-def test_a_body_beyond_the_limit_is_refused_and_not_hoarded(serve: Serve, how: str) -> None:
+def test_a_body_beyond_the_limit_is_refused_and_not_hoarded(tracker: Any, how: str) -> None:
     """413 and the end of the connection: from the length before a byte of it, of chunks at the limit. 100 MB cost nothing."""
-    tracker = fast(serve)
     pid = worker(tracker)
     ask(tracker, PIXEL % b"warm")
     before = resident_bytes(pid)
@@ -183,9 +186,8 @@ def test_a_body_beyond_the_limit_is_refused_and_not_hoarded(serve: Serve, how: s
     assert ask(tracker, PIXEL % b"after").status == 200
 
 
-def test_who_waits_to_be_asked_is_asked(serve: Serve) -> None:
+def test_who_waits_to_be_asked_is_asked(tracker: Any) -> None:
     """``Expect: 100-continue``: the interim reply comes before the body is sent, and once."""
-    tracker = fast(serve)
     with Wire(tracker.address) as wire:
         wire.send(JSON + b"Expect: 100-continue\r\nContent-Length: 7\r\n\r\n")
         assert told(wire.reply("POST", final=False)).status == 100
@@ -196,9 +198,8 @@ def test_who_waits_to_be_asked_is_asked(serve: Serve) -> None:
         assert told(wire.send(PIXEL % b"behind").reply(final=False)).status == 200
 
 
-def test_power_replies_keep_their_place_and_hold_up_nobody_else(serve: Serve) -> None:
+def test_power_replies_keep_their_place_and_hold_up_nobody_else(tracker: Any) -> None:
     """Parked among pipelined ones, fifty times over; another connection is served meanwhile."""
-    tracker = fast(serve)
     others = Client(tracker.address, "other", rate=200)
     others.start()
     time.sleep(0.2)
@@ -217,9 +218,8 @@ def test_power_replies_keep_their_place_and_hold_up_nobody_else(serve: Serve) ->
     print(f"others waited at most {max(others.late_s):.3f} s")
 
 
-def test_an_answered_power_hit_is_in_the_journal_at_once(serve: Serve) -> None:
+def test_an_answered_power_hit_is_in_the_journal_at_once(tracker: Any) -> None:
     """When the reply is there, the event can be read from the segment file: no waiting."""
-    tracker = fast(serve)
     with Wire(tracker.address) as wire:
         for at in range(20):
             assert told(wire.send(POWER % b"now-%d" % at).reply()).status == 200
@@ -271,9 +271,8 @@ def test_a_stop_does_not_wait_for_idle_or_dripping_clients(serve: Serve) -> None
         wire.close()
 
 
-def test_replies_to_a_client_that_has_gone_hurt_nobody(serve: Serve) -> None:
+def test_replies_to_a_client_that_has_gone_hurt_nobody(tracker: Any) -> None:
     """500 clients send a hit, some a half one, and vanish at once, some with a reset: all whole ones are kept, the door lives."""
-    tracker = fast(serve)
     pid = worker(tracker)
     for at in range(500):
         with Wire(tracker.address) as wire:
@@ -284,7 +283,7 @@ def test_replies_to_a_client_that_has_gone_hurt_nobody(serve: Serve) -> None:
     with Wire(tracker.address) as wire:
         assert told(wire.send(PIXEL % b"last").reply()).status == 200
     assert worker(tracker) == pid
-    kept = [event.id for event in wait_events(tracker.data_dir, {"last"})]
+    kept = [event.id for event in wait_events(tracker.data_dir, {"last"}) if event.id.startswith("gone-")]
     assert len(kept) == len(set(kept))
     assert not {f"gone-{at}" for at in range(0, 500, 5)} & set(kept)
     assert {f"gone-{at}" for at in range(500) if at % 5 and not at % 2} <= set(kept)  # closed in order: their bytes arrive
@@ -296,9 +295,8 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def test_many_connections_are_kept_and_given_back(serve: Serve) -> None:
+def test_many_connections_are_kept_and_given_back(tracker: Any) -> None:
     """1,500 at once, each answered; closed, they leave no descriptor behind."""
-    tracker = fast(serve)
     pid = worker(tracker)
     before = descriptors(pid)
     wires = [Wire(tracker.address, source=f"127.0.{at % 40 + 1}.9") for at in range(1500)]
@@ -312,43 +310,3 @@ def test_many_connections_are_kept_and_given_back(serve: Serve) -> None:
     while descriptors(pid) > before + 5:
         assert time.monotonic() < deadline, f"{descriptors(pid)} descriptors, {before} before"
         time.sleep(0.05)
-
-
-def test_a_kept_connection_ends_some_time_after_its_last_request(serve: Serve) -> None:
-    """Idle ones are closed, without a word, at the time that the door names."""
-    idle_s = importlib.import_module("tracker.capture.connection").IDLE_S
-    tracker = fast(serve)
-    with Wire(tracker.address, timeout_s=idle_s + 5) as wire:
-        told(wire.send(PIXEL % b"one").reply())
-        began = time.monotonic()
-        assert wire.closed(idle_s + 5)
-        assert idle_s - 0.5 < time.monotonic() - began < idle_s + 3
-
-
-def test_a_worker_killed_under_load_loses_no_answered_hit(serve: Serve) -> None:
-    """kill -9, ten times, of one of two: what was answered is kept once; the rest of the clients notice nothing."""
-    dice = random.Random(20261121)
-    tracker = fast(serve, TRACKER_WORKERS="2", TRACKER_RING_BYTES_PER_WORKER="4194304")
-    clients = [Client(tracker.address, f"c{at}", rate=150, keep=at % 2 == 0, power_every=40) for at in range(4)]
-    for client in clients:
-        client.start()
-    killed = 0
-    while killed < 10:
-        time.sleep(dice.uniform(0.1, 0.4))
-        pids = tracker.children()["worker"]
-        if len(pids) == 2:
-            os.kill(dice.choice(pids), signal.SIGKILL)
-            killed += 1
-    time.sleep(0.5)
-    for client in clients:
-        client.stop()
-    answered = [ident for client in clients for ident in client.answered]
-    unknown = {ident for client in clients for ident in client.unknown}
-    failed = [each for client in clients for each in client.failed]
-    print(f"{killed} kills, {len(answered)} answered, {len(failed)} failed")
-    kept = [event.id for event in wait_events(tracker.data_dir, set(answered), timeout_s=15)]
-    assert len(kept) == len(set(kept)), "twice"
-    assert set(kept) <= set(answered) | unknown, "an event that nobody sent"
-    assert len(failed) <= killed * len(clients)
-    assert not [each for each in failed if "connect:" in each], failed
-    assert len(answered) > 600

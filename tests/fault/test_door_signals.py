@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import time
 from collections import Counter
@@ -187,3 +188,32 @@ def test_a_worker_that_stands_still_is_replaced(serve: Callable[..., Any]) -> No
     assert tracker.children()["arbiter"] == [arbiter]
     assert len(failed) <= 2 * len(clients)  # what it had accepted when it stopped
     settle(tracker, clients)
+
+
+def test_a_worker_killed_under_load_loses_no_answered_hit(serve: Callable[..., Any]) -> None:
+    """kill -9, ten times, of one of two: what was answered is kept once; the rest of the clients notice nothing."""
+    dice = random.Random(20261121)
+    tracker = serve(TRACKER_DOOR="fast", TRACKER_WORKERS="2")
+    clients = [Client(tracker.address, f"c{at}", rate=150, keep=at % 2 == 0, power_every=40) for at in range(4)]
+    for client in clients:
+        client.start()
+    killed = 0
+    while killed < 10:
+        time.sleep(dice.uniform(0.1, 0.4))
+        pids = tracker.children()["worker"]
+        if len(pids) == 2:
+            os.kill(dice.choice(pids), signal.SIGKILL)
+            killed += 1
+    time.sleep(0.5)
+    for client in clients:
+        client.stop()
+    answered = [ident for client in clients for ident in client.answered]
+    unknown = {ident for client in clients for ident in client.unknown}
+    failed = [each for client in clients for each in client.failed]
+    print(f"{killed} kills, {len(answered)} answered, {len(failed)} failed")
+    kept = [event.id for event in wait_events(tracker.data_dir, set(answered), timeout_s=15)]
+    assert len(kept) == len(set(kept)), "twice"
+    assert set(kept) <= set(answered) | unknown, "an event that nobody sent"
+    assert len(failed) <= killed * len(clients)
+    assert not [each for each in failed if "connect:" in each], failed
+    assert len(answered) > 600

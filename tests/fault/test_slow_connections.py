@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wire import FAST, Client, percentile, resident_bytes, wait_events
+from wire import FAST, Client, Wire, percentile, resident_bytes, wait_events
+
+from tracker.capture import connection as door
 
 SLOW = int(os.environ.get("TRACKER_SLOW", "1000"))
 RATE = int(os.environ.get("TRACKER_SLOW_RATE", "500"))
@@ -80,8 +82,6 @@ def test_good_requests_do_not_notice_slow_connections(serve: Callable[..., Any])
 
 def test_those_that_never_say_anything_are_let_go(serve: Callable[..., Any]) -> None:
     """No byte, half a head, half a body: each ends at its own deadline, dripping or not; 408 to those that had begun."""
-    from tracker.capture import connection as door
-
     tracker = serve(TRACKER_DOOR="fast")
     (pid,) = tracker.children()["worker"]
     open_before = len(os.listdir(f"/proc/{pid}/fd"))
@@ -95,3 +95,14 @@ def test_those_that_never_say_anything_are_let_go(serve: Callable[..., Any]) -> 
     while len(os.listdir(f"/proc/{pid}/fd")) > open_before + 2:
         assert time.monotonic() < deadline, "descriptors are not given back"
         time.sleep(0.1)
+
+
+def test_a_kept_connection_ends_some_time_after_its_last_request(serve: Callable[..., Any]) -> None:
+    """Idle ones are closed, without a word, at the time that the door names."""
+    idle_s = door.IDLE_S
+    tracker = serve(TRACKER_DOOR="fast")
+    with Wire(tracker.address, timeout_s=idle_s + 5) as wire:
+        assert wire.send(b"GET /go/spring HTTP/1.1\r\nHost: t\r\n\r\n").reply()
+        began = time.monotonic()
+        assert wire.closed(idle_s + 5)
+        assert idle_s - 0.5 < time.monotonic() - began < idle_s + 3
