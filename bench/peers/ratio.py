@@ -4,8 +4,8 @@
 
 Each round runs tracker, Go, tracker, or the same from the other end. Only calm rounds speak: other work on the load's
 core slows Go more than the tracker (``bench/README.md``), and so would let the gate pass. With fewer calm rounds than
-half, or if the tracker differs from itself by more than ``--noise`` (5 %), nobody can tell: it is measured once more, and
-then it fails. So does a run that lost an event.
+half, or if the tracker differs from itself by more than ``--noise`` (5 %), nobody can tell: it is measured once more,
+and then it fails. So does a run that lost an event.
 Exit codes: 0 at least the ratio; 1 below it, too much noise, a lost event, or a tool is missing.
 """
 
