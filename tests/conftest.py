@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-DOOR = os.environ.get("TRACKER_TESTS_DOOR", "")
+DOOR = os.environ.get("TESTS_DOOR", "")
 """The door that all trackers of a test run have, unless a test says otherwise; empty: the tracker's own choice."""
 
 
