@@ -39,9 +39,9 @@ class BadLane:
         event.lane = "bad"
         event.reason = trouble
         event.metrics.pop("cost_nanos", None)
+        event.properties = {"field": field}
         kept = self._bucket.has_room(now_ms)  # PERF: in a flood of bad hits the rest is not worked out
         if kept:
-            event.properties = {"field": field}
             if parts is not None:
                 event.properties["fields"] = originals(plan.originals, parts)
             kept = self._bucket.takes(now_ms, len(encode_line(event)))
