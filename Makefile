@@ -15,7 +15,7 @@ TESTS := tests/unit tests/property tests/e2e tests/architecture tests/docs
 DANGLING := $(shell $(PY) -c "" 2>/dev/null || rm -f $(VENV)/.*.stamp)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts docs schemas wheel browser fault peers bench-micro bench-peers gate ci clean
+.PHONY: help run test lint types contracts docs schemas wheel browser long fault peers bench-micro bench-peers gate ci clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -51,6 +51,9 @@ wheel: $(VENV)/.venv.stamp  ## build the wheel into dist/
 
 browser: $(VENV)/.test.stamp $(VENV)/.browser.stamp  ## the tests with a real Chromium (on the PATH)
 	@$(PY) -m pytest tests/browser
+
+long: $(VENV)/.test.stamp  ## the tests that run whole trackers for long: reloads, malformed HTTP, the fast door, demo and gate
+	@$(PY) -m pytest tests/long
 
 fault: $(VENV)/.test.stamp  ## the tests that kill, fill disks and tear writes
 	@$(PY) -m pytest tests/fault

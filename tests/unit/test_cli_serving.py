@@ -1,4 +1,4 @@
-"""``tracker reload``: whom it asks, what it says, and how long it waits. The rest is in tests/e2e/test_reload.py."""
+"""``tracker reload``: whom it asks, what it says, and how long it waits. The rest is in tests/long/test_reload.py."""
 
 from __future__ import annotations
 
