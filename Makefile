@@ -25,8 +25,8 @@ help:  ## list these targets
 run: $(VENV)/.runtime.stamp  ## start the tracker on 127.0.0.1:8000 and show its events (settings: TRACKER_... variables)
 	@exec $(VENV)/bin/tracker serve --tail
 
-test: $(VENV)/.test.stamp  ## run the tests that need nothing but Python: under two minutes
-	@$(PY) -m pytest $(TESTS)
+test: $(VENV)/.test.stamp  ## run the tests that need nothing but Python: about two minutes on two cores
+	@$(PY) -m pytest -n auto --dist loadfile $(TESTS)
 
 lint: $(VENV)/.lint.stamp  ## ruff
 	@$(PY) -m ruff check .
