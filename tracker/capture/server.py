@@ -31,6 +31,7 @@ from tracker import running
 from tracker.capture import app, watch
 from tracker.capture.arbiter import CaptureArbiter, newborn
 from tracker.capture.current import Current
+from tracker.capture.identity import FreshIds
 from tracker.capture.proxy_protocol import ProxiedWorker, gunicorn_settings
 from tracker.capture.rings import Rings
 from tracker.capture.worker import PixelWorker, usable
@@ -84,6 +85,9 @@ class Capture(BaseApplication):
         self.current: Current | None = None
         """In a worker: what it serves."""
         self._presence: running.Presence | None = None
+        if settings.tracker.door == "fast" and not fast(settings.tracker):
+            why = "with `clients.proxy_protocol`" if usable() else "on this system, which has no shared epoll"
+            log.warning("the portable door serves %s, not the fast one", why)
         super().__init__()
 
     def load_config(self) -> None:
@@ -144,13 +148,17 @@ class Capture(BaseApplication):
         if self._dump is not None:
             try:
                 newest = watch.restore(self._dump.read_bytes(), self._settings)
-                current = Current(newest, app.ThreadIds())
+                current = Current(newest, self._ids())
                 self._take_limits(newest.tracker.limits)
                 self._settings = newest
                 return current
             except Exception as error:  # a file that is damaged, a plugin that is: serve what worked before
                 log.error("the newest settings cannot be served, older ones are: %s: %s", type(error).__name__, error)
-        return Current(self._settings, app.ThreadIds())
+        return Current(self._settings, self._ids())
+
+    def _ids(self) -> Callable[[int], str]:
+        """The id source: one thread needs no look at which thread it is."""
+        return FreshIds() if self.cfg.threads == 1 else app.ThreadIds()
 
     def _ready(self, _worker: ThreadWorker) -> None:
         if self.rings is None or self.current is None:

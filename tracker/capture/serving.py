@@ -105,9 +105,16 @@ class Serving:
             connection.closing = True
         elif request.old:
             how = _KEEP
-        extra = "".join([f"{name}: {value}\r\n" for name, value in reply.extra]).encode("ascii")
-        body = b"" if request.hit is not None and request.hit.method == "HEAD" else reply.body
-        data = b"".join((reply.fixed.head, self._stamped, how, extra, b"\r\n", body))
+        extra = reply.extra
+        if len(extra) == 2:  # PERF: nearly always, and three times as fast
+            (one, first), (other, second) = extra
+            own = f"{one}: {first}\r\n{other}: {second}\r\n\r\n"
+        else:
+            own = "".join([f"{name}: {value}\r\n" for name, value in extra]) + "\r\n"
+        body = reply.fixed.body if reply.own_body is None else reply.own_body
+        if request.hit is not None and request.hit.method == "HEAD":
+            body = b""
+        data = b"".join((reply.fixed.head, self._stamped, how, own.encode("ascii"), body))
         if position:
             connection.push(Parked(data, position, now + POWER_S))
             self.waiting.add(connection)
