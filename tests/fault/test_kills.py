@@ -27,6 +27,8 @@ from tracker.journal import verify
 from tracker.journal.reader import JournalReader
 
 KILLS = int(os.environ.get("TRACKER_KILLS", "200"))
+PAUSE_S = 0.002
+"""Between two hits of a producer: as many as a log file holds before it is rotated are enough to lose one of."""
 
 
 class Producer(threading.Thread):
@@ -54,6 +56,7 @@ class Producer(threading.Thread):
                 connection.request("GET", path)
                 reply = connection.getresponse()
                 reply.read()
+                time.sleep(PAUSE_S)
                 if reply.status == 200:
                     assert reply.headers["X-Event-Id"] == ident
                     assert reply.headers["X-Tracker-Ack"] == ("power" if power else "process")
