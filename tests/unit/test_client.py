@@ -271,4 +271,5 @@ def test_a_network_of_mapped_addresses_is_one_of_ipv4() -> None:
         networks = Networks([text])
         assert networks.hold(4, int(ipaddress.IPv4Address("10.9.9.9")))
         assert not networks.hold(6, int(ipaddress.IPv4Address("10.9.9.9")))
-        assert networks.texts == ("10.0.0.0/8", "::ffff:a00:0/104")
+        written = [ipaddress.ip_network(each) for each in networks.texts]  # Python 3.13 writes the second otherwise
+        assert written == [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::ffff:a00:0/104")]
