@@ -25,12 +25,10 @@ from tracker.capture.current import Current
 from tracker.capture.hit import Hit
 from tracker.capture.identity import FreshIds
 from tracker.capture.rings import Rings
+from tracker.capture.writer import POWER_S
 from tracker.counters import REASON_INDEX, REPLIES_2XX
 from tracker.settings import load
 from tracker.settings.model import Settings
-
-POWER_TIMEOUT_S = 10.0
-"""Longest wait for ``durable``; after it nobody knows."""
 
 
 class _HeaderKeys(dict[str, str]):
@@ -102,7 +100,7 @@ class Hits:
             refusal = writer.append(answer.events, answer.reserve) if writer is not None else reasons.NO_SLOT
             if refusal:
                 reply = endpoint.refuse(answer, refusal)
-            elif answer.ack == "power" and writer is not None and not writer.wait_durable(POWER_TIMEOUT_S):
+            elif answer.ack == "power" and writer is not None and not writer.wait_durable(POWER_S):
                 writer.counts[REASON_INDEX[reasons.NOT_DURABLE]] += 1
                 raise ConnectionResetError(errno.ECONNRESET, "the sync failed; whether the event is kept is unknown")
         if writer is not None:

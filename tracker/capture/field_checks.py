@@ -27,7 +27,8 @@ CONVERTS: Mapping[Kind, Mapping[str, Convert]] = {"dimensions": DIMENSION, "metr
 TYPES: Mapping[Kind, tuple[str, ...]] = {"dimensions": ("text", *DIMENSION), "metrics": tuple(METRIC)}
 
 _KEY = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+"""A name that a header or a cookie may have (RFC 9110, 5.1)."""
 _POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f\x7f]|~[01])*){1,16}")
 
 
@@ -87,7 +88,7 @@ def check_source(where: Where, source: str, parsed: Template, posts: bool) -> It
         yield _fault(where, message, suggestion(place, PLACES))
     elif place == "path" and key not in parsed.names:
         yield no_parameter(where, key, parsed)
-    elif place in ("header", "cookie") and not _HEADER.fullmatch(key):
+    elif place in ("header", "cookie") and not HEADER_NAME.fullmatch(key):
         yield _fault(where, f"{quoted(key)} is no {place} name")
     elif place == "header" and key.lower() in PERSONAL_HEADERS:
         hint = "a single cookie is `cookie.NAME`" if key.lower() == "cookie" else ""

@@ -46,7 +46,6 @@ class Loop:
         """``wake_fd`` becomes readable at signals; ``beat`` is called about once a second."""
         self._listeners = {sock.fileno(): sock for sock in listeners}
         self._rings = rings
-        self._pages = pages
         self._alive = alive
         self._beat = beat
         self._wake_fd = wake_fd

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from tracker.capture import preprocess, template
 from tracker.capture.event_name import valid_event_name
-from tracker.capture.field_checks import Kind, Where, check_amounts, check_field, no_parameter
+from tracker.capture.field_checks import HEADER_NAME, Kind, Where, check_amounts, check_field, no_parameter
 from tracker.capture.identity import CLIENT_WORDS
 from tracker.capture.plan import Plan, compile_plan, dimension_names, fields_of
 from tracker.capture.redirect_checks import check_redirect
@@ -24,7 +24,6 @@ from tracker.settings.filled import fill
 from tracker.settings.model import Fixed, LongReply, Route, Routes, Tracker
 from tracker.settings.problems import Fault, quoted, suggestion
 
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _OURS = frozenset({
     "connection", "content-length", "content-type", "date", "keep-alive", "location", "retry-after", "server",
     "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "x-event-id",
@@ -139,7 +138,7 @@ def _fixed(where: Where, answer: Fixed) -> Iterator[Fault]:
     if not re.fullmatch(r"[ -~]+", answer.content_type):
         yield _fault((*where, "content_type"), "a content type is printable ASCII, such as `text/html; charset=utf-8`")
     for name, value in answer.headers.items():
-        if not _HEADER.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             yield _fault((*where, "headers"), f"{quoted(name)} is no header name")
         elif name.lower() in _OURS or name.lower().startswith("x-tracker-"):
             yield _fault((*where, "headers", name), f"{quoted(name)} is for the tracker to write")

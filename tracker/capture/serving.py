@@ -22,11 +22,8 @@ from tracker.capture.penalty import Penalty
 from tracker.capture.reply import Fixed, Reply, fixed
 from tracker.capture.rings import Rings
 from tracker.capture.wire import Request
-from tracker.capture.writer import Writer
+from tracker.capture.writer import POWER_S, Writer
 from tracker.counters import REASON_INDEX, REPLIES_2XX
-
-POWER_S = 10.0
-"""Longest wait for ``durable``; after it nobody knows."""
 
 _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
@@ -111,9 +108,7 @@ class Serving:
             own = f"{one}: {first}\r\n{other}: {second}\r\n\r\n"
         else:
             own = "".join([f"{name}: {value}\r\n" for name, value in extra]) + "\r\n"
-        body = reply.fixed.body if reply.own_body is None else reply.own_body
-        if request.hit is not None and request.hit.method == "HEAD":
-            body = b""
+        body = b"" if request.hit is not None and request.hit.method == "HEAD" else reply.body
         data = b"".join((reply.fixed.head, self._stamped, how, own.encode("ascii"), body))
         if position:
             connection.push(Parked(data, position, now + POWER_S))

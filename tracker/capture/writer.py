@@ -10,12 +10,16 @@ Invariants
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tracker import reasons
 from tracker.counters import EVENTS_BAD, EVENTS_GOOD, REASON_INDEX, RING_BYTES
 from tracker.event import Event, encode_line, encode_lines
 from tracker.journal.flusher import Flusher
 from tracker.journal.slot import Slot
+
+POWER_S: Final = 10.0
+"""Longest that a door waits for ``durable``; after it nobody knows."""
 
 
 class Writer:
@@ -43,13 +47,9 @@ class Writer:
         if slot.refusing:
             return slot.refusing
         ring = self._ring
-        seq = self.seq
-        stream = self.stream
+        seq = self._number(events)
         lines = b""
         for event in events:
-            seq += 1
-            event.stream = stream
-            event.seq = seq
             try:
                 line = encode_line(event)
             except (ValueError, TypeError, RecursionError, OverflowError):
@@ -73,12 +73,7 @@ class Writer:
         ring = self._ring
         if not slot.refusing and not ring.crowded:
             events = [event for each, _ in requests for event in each]
-            seq = self.seq
-            stream = self.stream
-            for event in events:
-                seq += 1
-                event.stream = stream
-                event.seq = seq
+            seq = self._number(events)
             try:
                 lines = encode_lines(events)
             except (ValueError, TypeError, RecursionError, OverflowError):
@@ -87,6 +82,15 @@ class Writer:
                 self._published(events, seq, len(lines))
                 return None
         return [self.append(events, reserve) for events, reserve in requests]
+
+    def _number(self, events: Sequence[Event]) -> int:
+        """Write stream and ``seq`` into the events; the last of them. None is used before they are published."""
+        seq, stream = self.seq, self.stream
+        for event in events:
+            seq += 1
+            event.stream = stream
+            event.seq = seq
+        return seq
 
     def _published(self, events: Sequence[Event], seq: int, size: int) -> None:
         self.seq = self.slot.last_seq = seq
