@@ -166,7 +166,9 @@ class Loop:
             events |= _OUT
             if not connection.events & _OUT:
                 connection.deadline = self._now + SEND_S
-        elif not wire.begun and not connection.waits:
+        elif connection.out:  # parked: that has a deadline of its own (see `_look`), which this one must not forestall
+            connection.deadline = max(connection.deadline, connection.parked_until() + 1.0)
+        elif not wire.begun:
             connection.deadline = self._now + IDLE_S
         if events != connection.events:
             connection.events = events
